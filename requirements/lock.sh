@@ -1,0 +1,11 @@
+#!/bin/sh
+# Lock every requirement with its hashes and without download addresses: requirements/lock.sh BIN
+set -eu
+cd "$(dirname "$0")"
+bin=$(cd .. && cd "$1" && pwd)
+export CUSTOM_COMPILE_COMMAND="make lock"
+compile() { "$bin/pip-compile" --quiet --strip-extras --allow-unsafe --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header "$@"; }
+compile ../pyproject.toml base.in -o base.txt
+compile dev.in -o dev.txt
+# torch is installed by itself (its CPU and GPU builds differ): only what stands beside it is locked here
+compile hf.in -o hf.txt

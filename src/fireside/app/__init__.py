@@ -1,0 +1,1 @@
+"""The only place that builds parts and reads settings."""

@@ -1,0 +1,1 @@
+"""What is put before a model, and in what order. Knows no engine."""

@@ -1,0 +1,1 @@
+"""Where things stand in the code: chunks, symbols, search. Knows no model."""

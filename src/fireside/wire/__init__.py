@@ -1,0 +1,1 @@
+"""The JSON of other people's APIs, written once and used in both directions. Knows no socket."""

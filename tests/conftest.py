@@ -1,0 +1,52 @@
+"""What every test stands on: no connection but loopback, and a home of its own."""
+
+import ipaddress
+import socket
+from pathlib import Path
+
+import pytest
+
+REAL_CONNECT = socket.socket.connect
+REAL_CONNECT_EX = socket.socket.connect_ex
+
+
+def _check(address: object) -> None:
+    if isinstance(address, tuple) and address and isinstance(address[0], str):
+        host = address[0].split("%")[0]
+        if host not in ("localhost", "") and not ipaddress.ip_address(host).is_loopback:
+            raise AssertionError(f"a test tried to reach {address!r}; only loopback is allowed")
+
+
+@pytest.fixture(autouse=True)
+def only_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refuse every connection that is not to this machine (unix sockets are)."""
+
+    def connect(self: socket.socket, address: object) -> None:
+        _check(address)
+        return REAL_CONNECT(self, address)  # type: ignore[arg-type]
+
+    def connect_ex(self: socket.socket, address: object) -> int:
+        _check(address)
+        return REAL_CONNECT_EX(self, address)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    monkeypatch.setattr(socket.socket, "connect_ex", connect_ex)
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home no other test has; nothing of the user's is read or written."""
+    home = tmp_path_factory.mktemp("home")
+    for name in (
+        "OLLAMA_HOST",
+        "OLLAMA_ENDPOINT",
+        "FIRESIDE_OLLAMA_URL",
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "http_proxy",
+        "https_proxy",
+    ):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("FIRESIDE_HOME", str(home / "fireside"))
+    monkeypatch.setenv("HOME", str(home))
+    return home

@@ -1,0 +1,1 @@
+"""What several test rooms share. Import as `from support.x import y`."""
