@@ -21,6 +21,7 @@ class Backoff:
     def waits(self, rng: random.Random | None = None) -> Iterator[float]:
         """The waits in seconds, one per retry."""
         draw = (rng or random.Random()).random
-        for attempt in range(self.attempts):
-            full = min(self.limit, self.first * self.factor**attempt)
+        full = min(self.limit, self.first)
+        for _ in range(self.attempts):
             yield full * (1 - self.jitter) + full * self.jitter * draw()
+            full = min(self.limit, full * self.factor)
