@@ -1,0 +1,1 @@
+"""What Fireside measures about itself. `make bench` runs all; `python -m benchmarks NAME ...` some."""

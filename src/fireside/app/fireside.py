@@ -1,0 +1,62 @@
+"""What a door needs, and nothing else: ``async with await Fireside.open(root) as fireside``."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from fireside.app.assembly import Wings, assemble
+from fireside.agent.agent import Agent
+from fireside.app.settings import Settings
+from fireside.assist.completion import Assist
+from fireside.config.layers import Config
+from fireside.config.paths import Paths
+from fireside.config.secrets import Secrets
+from fireside.context.project import Project
+from fireside.core.events import EventBus
+from fireside.gateway.gateway import Gateway
+from fireside.models.store import ModelStore
+
+
+class Fireside:
+    """The house for one project: ``gateway`` (models), ``project`` (code), ``agent`` (turns), ``assist`` (completions)."""
+
+    def __init__(self, wings: Wings) -> None:
+        self.config: Config[Settings] = wings.config
+        self.paths: Paths = wings.paths
+        self.secrets: Secrets = wings.secrets
+        self.events: EventBus = wings.events
+        self.store: ModelStore = wings.store
+        self.gateway: Gateway = wings.gateway
+        self.project: Project = wings.project
+        self.agent: Agent = wings.agent
+        self.assist: Assist = wings.assist
+        self.transport = wings.transport
+
+    @classmethod
+    async def open(
+        cls,
+        root: str | Path | None = None,
+        *,
+        flags: Mapping[str, object] | None = None,
+        environ: Mapping[str, str] = os.environ,
+    ) -> Self:
+        """Open the project at or above ``root`` (else: the current folder).
+
+        ``flags``: settings for this opening only, dotted key -> value, for example ``{"models.chat": "qwen2.5-coder:7b@ollama"}``.
+        Raises ``Invalid`` for a wrong setting or a folder that does not exist. Starts nothing: engines start when they are asked.
+        """
+        return cls(assemble(Path(root) if root is not None else None, environ=environ, flags=flags))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close connections, let go of the embedded engine, close the index. Safe to call twice."""
+        await self.gateway.aclose()
+        await self.transport.aclose()
+        self.project.close()

@@ -1,0 +1,69 @@
+"""Every setting in one place: each part's own settings class, gathered. Below this floor nobody reads a file or a variable."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from fireside.agent.agent import AgentSettings
+from fireside.config.layers import Config
+from fireside.engines.anthropic import AnthropicSettings
+from fireside.engines.egress import EgressSettings
+from fireside.engines.huggingface import HuggingFaceSettings
+from fireside.engines.llama_server import LlamaServerSettings
+from fireside.engines.ollama import OllamaSettings
+from fireside.engines.openai import OpenAISettings
+from fireside.engines.scripted import ScriptedSettings
+from fireside.gateway.gateway import GatewaySettings
+
+EngineSettings = (
+    LlamaServerSettings | OllamaSettings | OpenAISettings | AnthropicSettings | HuggingFaceSettings | ScriptedSettings
+)
+
+# One variable each that people already have, beside the general FIRESIDE_SECTION__KEY.
+VARIABLES: Mapping[str, str] = {
+    "FIRESIDE_MODEL": "models.chat",
+    "FIRESIDE_COMPLETE_MODEL": "models.complete",
+    "FIRESIDE_EMBED_MODEL": "models.embed",
+}
+SECRETS: Mapping[str, str] = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}
+
+# A repository that somebody else wrote must not be able to open the network, start a program, or choose where prompts go.
+NOT_FROM_PROJECT = ("privacy", "privacy.*", "engines", "engines.*", "gateway.cloud", "models.*")
+
+
+def _default_engines() -> dict[str, EngineSettings]:
+    return {"ollama": OllamaSettings(), "embedded": LlamaServerSettings()}
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``models``: alias -> MODEL or MODEL@ENGINE (chat, complete, embed, and names of your own). ``engines``: name -> where and how.
+
+    ``privacy``: what may leave the machine. The other tables belong to one part each.
+    """
+
+    models: dict[str, str] = {}
+    engines: dict[str, EngineSettings] = msgspec.field(default_factory=_default_engines)
+    privacy: EgressSettings = EgressSettings()
+    gateway: GatewaySettings = GatewaySettings()
+    agent: AgentSettings = AgentSettings()
+
+
+def known_secrets() -> Mapping[str, str]:
+    """Secret name -> the environment variable people already use for it."""
+    return SECRETS
+
+
+def load_config(
+    root: Path | None, environ: Mapping[str, str] = os.environ, flags: Mapping[str, object] | None = None
+) -> Config[Settings]:
+    """All layers, merged and validated. Raises ``Invalid`` with file and line when a layer is wrong."""
+    return Config.load(
+        Settings,
+        root=root,
+        environ=environ,
+        flags=flags or {},
+        variables=VARIABLES,
+        not_from_project=NOT_FROM_PROJECT,
+    )

@@ -1,0 +1,150 @@
+"""The table of commands, and the one place where an error is drawn for the terminal."""
+
+import importlib
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from types import MappingProxyType
+
+import click
+
+from fireside import __version__
+from fireside.cli.door import Door, enter
+from fireside.core.errors import FiresideError
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Where a command's code is, and what it does, in one line."""
+
+    place: str
+    summary: str
+
+
+COMMANDS: Mapping[str, Entry] = MappingProxyType(
+    {
+        "chat": Entry("chat:chat_command", "Talk about this project (what `fireside` alone does)"),
+        "ask": Entry("ask:ask_command", "Answer one question, with the places it stands on"),
+        "complete": Entry("complete:complete_command", "Complete code at FILE:LINE[:COLUMN]"),
+        "search": Entry("code:search_command", "Find the lines that answer a query"),
+        "index": Entry("code:index_command", "Read the project, or what changed in it"),
+        "models": Entry("models:models_command", "List, add, pull and choose models"),
+        "config": Entry("configure:config_command", "Show and change settings"),
+        "doctor": Entry("doctor:doctor_command", "Find out what is wrong, and what to do about it"),
+        "demo": Entry("demo:demo_command", "See everything work on this machine, in a minute"),
+        "completion": Entry("shell:completion_command", "Set up completion in bash, zsh or fish"),
+    }
+)
+
+
+class Commands(click.Group):
+    """Knows every command by name and summary; imports the one that is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        module, _, attribute = entry.place.partition(":")
+        command = getattr(importlib.import_module(f"fireside.cli.{module}"), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            near = get_close_matches(args[0], COMMANDS, n=2, cutoff=0.5)
+            hint = f" Did you mean {' or '.join(near)}?" if near else f' To ask: fireside ask "{" ".join(args)[:60]}"'
+            raise click.UsageError(f"there is no command {args[0]!r}.{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, entry.summary) for name, entry in COMMANDS.items()])
+
+
+@click.group(cls=Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--root", type=click.Path(path_type=Path), help="The project's folder (else: found from here upwards).")
+@click.option("--model", help="The model to chat with: an alias, a name, or NAME@ENGINE.")
+@click.option("--ollama", metavar="URL", help="Where Ollama listens.")
+@click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="A setting for this run only.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.version_option(__version__, "-V", "--version", prog_name="fireside", message="%(prog)s %(version)s")
+@click.pass_context
+def cli(ctx: click.Context, root: Path | None, model: str | None, ollama: str | None, settings: tuple[str, ...], debug: bool) -> None:
+    """Fireside: a private, local-first coding assistant.
+
+    Without a command it begins a chat about the project you stand in. Nothing leaves this machine unless you said so.
+    """
+    enter(Door(root=root, flags=_flags(model, ollama, settings)))
+    if ctx.invoked_subcommand is None:
+        command = cli.get_command(ctx, "chat" if sys.stdin.isatty() else "ask")
+        assert command is not None
+        ctx.invoke(command)
+
+
+def _flags(model: str | None, ollama: str | None, settings: Sequence[str]) -> Mapping[str, object]:
+    flags: dict[str, object] = {}
+    for setting in settings:
+        key, separator, value = setting.partition("=")
+        if not separator or not key.strip():
+            raise click.UsageError(f"--set takes KEY=VALUE, not {setting!r}")
+        flags[key.strip()] = value.strip()
+    if model:
+        flags["models.chat"] = model
+    if ollama:
+        flags["engines.ollama.url"] = ollama
+    return flags
+
+
+def run_command(words: Sequence[str]) -> int:
+    """Run one command line. Returns the exit code; draws any error on standard error."""
+    debug = "--debug" in words or os.environ.get("FIRESIDE_DEBUG", "") not in ("", "0")
+    try:
+        result = cli.main(list(words), prog_name="fireside", standalone_mode=False)
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except click.exceptions.Exit as exit_:
+        return exit_.exit_code
+    except click.ClickException as error:
+        return _draw_usage(error)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("stopped", err=True)
+        return 130
+    except BrokenPipeError:
+        # The reader (head, less) has gone: nothing is wrong. Python would complain again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except FiresideError as error:
+        if debug:
+            raise
+        draw_error(error)
+        return 1
+    except Exception as error:  # noqa: BLE001  the door: whatever happens, a user gets one line
+        if debug:
+            raise
+        name = type(error).__name__
+        draw_error(FiresideError(f"unexpected {name}: {_one_line(error)}", remedy="run it again with --debug and report what it prints"))
+        return 1
+
+
+def draw_error(error: FiresideError) -> None:
+    """What happened, and what to do, on standard error."""
+    click.echo(click.style("error: ", fg="red", bold=True) + error.message, err=True)
+    for line in error.remedy.splitlines():
+        click.echo(click.style("  try: ", fg="cyan") + line, err=True)
+
+
+def _draw_usage(error: click.ClickException) -> int:
+    click.echo(click.style("error: ", fg="red", bold=True) + _one_line(error.format_message()), err=True)
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        click.echo(click.style("  try: ", fg="cyan") + f"{error.ctx.command_path} --help", err=True)
+    return 2 if isinstance(error, click.UsageError) else error.exit_code
+
+
+def _one_line(error: object) -> str:
+    return " ".join(str(error).split())
