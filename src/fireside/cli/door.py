@@ -1,6 +1,5 @@
 """What one run of the command stands in: the project, the flags; and how a command opens what it needs."""
 
-import asyncio
 import os
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -60,4 +59,6 @@ def opened_project(root: Path | None = None) -> "Iterator[Project]":
 
 def run(work: Coroutine[Any, Any, Result]) -> Result:
     """Run ``work`` to its end. Ctrl-C cancels it, lets it close what it opened, and then raises ``KeyboardInterrupt``."""
+    import asyncio
+
     return asyncio.run(work)
