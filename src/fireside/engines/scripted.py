@@ -8,13 +8,22 @@ import asyncio
 import hashlib
 import json
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
 
-from fireside.core.errors import ERRORS, ContextTooLong, ErrorKind, FiresideError, Invalid, ModelNotFound
+from fireside.core.errors import (
+    ERRORS,
+    ConnectionFailed,
+    ContextTooLong,
+    ErrorKind,
+    FiresideError,
+    Invalid,
+    ModelNotFound,
+)
 from fireside.core.messages import ToolCall
 from fireside.core.requests import ChatRequest, CompletionRequest, Delta, FinishReason, Sampling, Usage, Vectors
 from fireside.engines.engine import Boundary, EngineHealth, PullProgress
@@ -29,7 +38,8 @@ DIMENSIONS = 32
 class Reply:
     """One answer. ``when``: a regular expression the last message (or the prefix) must hold for this reply to be chosen.
 
-    ``error`` is raised after ``fail_after`` pieces; ``pace``: seconds before each piece; ``hold``: wait for this event before the first.
+    ``error`` is raised after ``fail_after`` pieces; ``pace``: seconds before each piece; ``hold``: an event to wait for after
+    ``hold_after`` pieces.
     """
 
     text: str = ""
@@ -40,6 +50,7 @@ class Reply:
     fail_after: int = 0
     pace: float = 0.0
     hold: asyncio.Event | None = None
+    hold_after: int = 0
 
 
 class ScriptedSettings(
@@ -86,24 +97,38 @@ class ScriptedEngine:
         self._cards = list(cards) if cards is not None else [scripted_card(name)]
         self._health = health or EngineHealth(state="ready", detail="follows its script")
 
-    async def chat(self, request: ChatRequest, card: ModelCard) -> AsyncIterator[Delta]:
-        self._accept(request, card)
-        asked = request.messages[-1].content if request.messages else ""
-        prompt = _count(" ".join(message.content for message in request.messages))
-        async for delta in self._say(self._choose(asked), prompt, request.sampling, card):
-            yield delta
+    def rehearse(self, *replies: Reply) -> None:
+        """Go on with another script; what was asked so far stays in ``requests``."""
+        self._script = list(replies)
+        self._used.clear()
 
-    async def complete(self, request: CompletionRequest, card: ModelCard) -> AsyncIterator[Delta]:
+    def break_off(self) -> None:
+        """From now on nobody is there: every question fails as it does when nothing listens."""
+        self._health = EngineHealth(state="down", detail=f"{self.name} is gone", remedy="rehearse a script")
+
+    async def chat(self, request: ChatRequest, card: ModelCard) -> AsyncGenerator[Delta]:
         self._accept(request, card)
+        _check_chat(request, card)
+        prompt = _count(" ".join(message.content for message in request.messages))
+        reply = self._choose(request.messages[-1].content)
+        if request.tool_choice == "none":
+            reply = replace(reply, tool_calls=())
+        async with aclosing(self._say(reply, prompt, request.sampling, card)) as deltas:
+            async for delta in deltas:
+                yield delta
+
+    async def complete(self, request: CompletionRequest, card: ModelCard) -> AsyncGenerator[Delta]:
+        self._accept(request, card)
+        _need(card, "fim", "fill in code")
         sampling = replace(request.sampling, max_tokens=request.sampling.max_tokens or request.max_tokens)
         prompt = _count(request.prefix) + _count(request.suffix)
-        async for delta in self._say(self._choose(request.prefix), prompt, sampling, card):
-            yield delta
+        async with aclosing(self._say(self._choose(request.prefix), prompt, sampling, card)) as deltas:
+            async for delta in deltas:
+                yield delta
 
     async def embed(self, texts: Sequence[str], card: ModelCard) -> Vectors:
         self._known(card)
-        if not card.can("embed"):
-            raise Invalid(f"{card.name} does not embed", remedy="choose a model that can: fireside models list")
+        _need(card, "embed", "embed")
         return [_hash_vector(text) for text in texts]
 
     async def models(self) -> list[ModelCard]:
@@ -123,6 +148,8 @@ class ScriptedEngine:
         self.warmed.append(request)
 
     async def pull(self, name: str) -> AsyncIterator[PullProgress]:
+        if not name:
+            raise Invalid("no model was named", remedy="fireside models pull NAME")
         yield PullProgress("pulling", 0, 100)
         self._cards.append(scripted_card(self.name, name))
         yield PullProgress("success", 100, 100)
@@ -131,6 +158,8 @@ class ScriptedEngine:
         return None
 
     def _known(self, card: ModelCard) -> None:
+        if self._health.state == "down":
+            raise ConnectionFailed(f"{self.name} does not answer", remedy=self._health.remedy, cause="refused")
         if card.name not in {known.name for known in self._cards}:
             raise ModelNotFound(f"{card.name} is not in the script of {self.name}", remedy="fireside models list")
 
@@ -147,7 +176,7 @@ class ScriptedEngine:
         self._used.add(chosen)
         return self._script[chosen]
 
-    async def _say(self, reply: Reply, prompt: int, sampling: Sampling, card: ModelCard) -> AsyncIterator[Delta]:
+    async def _say(self, reply: Reply, prompt: int, sampling: Sampling, card: ModelCard) -> AsyncGenerator[Delta]:
         if card.context_window and prompt > card.context_window:
             raise ContextTooLong(
                 f"the prompt has {prompt} tokens, {card.name} takes {card.context_window}",
@@ -156,19 +185,18 @@ class ScriptedEngine:
                 context_window=card.context_window,
             )
         self.running += 1
-        finished = False
+        over = False
         try:
-            if reply.hold is not None:
-                await reply.hold.wait()
-            async for delta in _pieces(reply, prompt, sampling):
-                finished = delta.finish_reason is not None
-                yield delta
+            async with aclosing(_follow(reply, prompt, sampling)) as deltas:
+                async for delta in deltas:
+                    over = delta.finish_reason is not None
+                    yield delta
         except FiresideError:
-            finished = True
+            over = True
             raise
         finally:
             self.running -= 1
-            self.cancelled += not finished
+            self.cancelled += not over
 
 
 def scripted_card(engine: str, name: str = "script", *, context_window: int = 8192) -> ModelCard:
@@ -220,29 +248,58 @@ def _reply(entry: dict[str, object]) -> Reply:
     )
 
 
-async def _pieces(reply: Reply, prompt: int, sampling: Sampling) -> AsyncIterator[Delta]:
-    text, stopped = _until_stop(reply.text, sampling.stop)
-    words = PIECE.findall(text)
-    limit = len(words) if sampling.max_tokens is None else sampling.max_tokens
-    pieces = [Delta(reasoning=piece) for piece in PIECE.findall(reply.reasoning)]
-    pieces += [Delta(text=word) for word in words[:limit]]
-    pieces += [Delta(tool_call=call) for call in reply.tool_calls]
+def _check_chat(request: ChatRequest, card: ModelCard) -> None:
+    """Refuse what a real engine would refuse, so that whoever asks learns it here."""
+    _need(card, "chat", "chat")
+    if not request.messages:
+        raise Invalid("there is no message to answer", remedy="send at least one message")
+    if request.tools and request.tool_choice != "none":
+        _need(card, "tools", "call tools")
+    if request.response_format is not None:
+        _need(card, "json_schema", "answer in a given JSON form")
+    if any(message.images for message in request.messages):
+        _need(card, "vision", "see images")
+
+
+def _need(card: ModelCard, capability: Capability, verb: str) -> None:
+    if not card.can(capability):
+        raise Invalid(f"{card.name} cannot {verb}", remedy="choose a model that can: fireside models list")
+
+
+async def _follow(reply: Reply, prompt: int, sampling: Sampling) -> AsyncGenerator[Delta]:
+    """The reply's pieces in order, with its waits and its error where the script puts them."""
+    words, reason = _spoken(reply, sampling)
+    pieces = [*_said(reply, words)]
     for index, piece in enumerate(pieces):
-        if reply.error is not None and index >= reply.fail_after:
-            raise reply.error
-        await asyncio.sleep(reply.pace)
+        await _pause(reply, index)
         yield piece
+    await _pause(reply, len(pieces))
     if reply.error is not None:
         raise reply.error
-    reason: FinishReason = (
-        "tool_calls" if reply.tool_calls else "length" if len(words) > limit and not stopped else "stop"
-    )
     yield Delta(finish_reason=reason, usage=Usage(prompt_tokens=prompt, completion_tokens=len(pieces)))
 
 
-def _until_stop(text: str, stops: tuple[str, ...]) -> tuple[str, bool]:
-    ends = [text.index(stop) for stop in stops if stop and stop in text]
-    return (text[: min(ends)], True) if ends else (text, False)
+def _said(reply: Reply, words: Sequence[str]) -> Iterator[Delta]:
+    yield from (Delta(reasoning=piece) for piece in PIECE.findall(reply.reasoning))
+    yield from (Delta(text=word) for word in words)
+    yield from (Delta(tool_call=call) for call in reply.tool_calls)
+
+
+async def _pause(reply: Reply, index: int) -> None:
+    if reply.error is not None and index >= reply.fail_after:
+        raise reply.error
+    if reply.hold is not None and index == reply.hold_after:
+        await reply.hold.wait()
+    await asyncio.sleep(reply.pace)
+
+
+def _spoken(reply: Reply, sampling: Sampling) -> tuple[list[str], FinishReason]:
+    """The text in pieces, cut where a stop sequence begins or where ``max_tokens`` is reached, and the reason it ends there."""
+    ends = [reply.text.index(stop) for stop in sampling.stop if stop and stop in reply.text]
+    words = PIECE.findall(reply.text[: min(ends)] if ends else reply.text)
+    if sampling.max_tokens is not None and len(words) > sampling.max_tokens:
+        return words[: sampling.max_tokens], "length"
+    return words, "tool_calls" if reply.tool_calls else "stop"
 
 
 def _count(text: str) -> int:
