@@ -168,15 +168,15 @@ def test_a_generate_line_reads_like_a_chat_line():
 
 def test_null_fields_and_unknown_fields_are_taken_as_ollama_writes_them():
     entry = {"name": "m:latest", "size": 5, "digest": "d", "details": {"families": None, "format": "gguf"}, "new": 1}
-    (tag,) = ollama.read_tags({"models": [entry]})
+    (tag,) = ollama.read({"models": [entry]}, ollama.Tags).models
     assert (tag.name, tag.size, tag.is_remote) == ("m:latest", 5, False)
-    assert ollama.read_tags({"models": None}) == []
-    assert ollama.read_loaded({}) == []
+    assert not ollama.read({"models": None}, ollama.Tags).models
+    assert not ollama.read({}, ollama.Running).models
 
 
 @pytest.mark.parametrize("entry", [{"name": "gpt-oss:120b-cloud"}, {"name": "x", "remote_host": "https://ollama.com"}])
 def test_a_model_that_runs_in_the_cloud_is_known_as_such(entry):
-    assert ollama.read_tags({"models": [entry]})[0].is_remote
+    assert ollama.read({"models": [entry]}, ollama.Tags).models[0].is_remote
 
 
 def test_the_context_length_is_found_under_the_architectures_name():

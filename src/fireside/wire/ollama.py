@@ -183,11 +183,11 @@ class Pulled(msgspec.Struct):
     completed: int = 0
 
 
-class _Tags(msgspec.Struct):
+class Tags(msgspec.Struct):
     models: list[Tag] | None = None
 
 
-class _Running(msgspec.Struct):
+class Running(msgspec.Struct):
     models: list[Loaded] | None = None
 
 
@@ -202,14 +202,6 @@ def read(value: object, shape: type[T]) -> T:
             retryable=False,
             cause="protocol",
         ) from error
-
-
-def read_tags(value: object) -> list[Tag]:
-    return read(value, _Tags).models or []
-
-
-def read_loaded(value: object) -> list[Loaded]:
-    return read(value, _Running).models or []
 
 
 def is_cloud(model: str) -> bool:
@@ -269,8 +261,10 @@ def write_generate(model: str, prompt: str, *, options: Json, keep_alive: str | 
     return write(body)
 
 
-def write_embed(model: str, texts: Sequence[str], *, keep_alive: str | float | None = None) -> Json:
-    return write(EmbedBody(model=model, input=list(texts), truncate=False, keep_alive=keep_alive))
+def write_embed(model: str, texts: Sequence[str], *, num_ctx: int, keep_alive: str | float | None = None) -> Json:
+    """A body for ``/api/embed`` that has a text refused, not cut, when it is too long."""
+    options: Json = {"num_ctx": num_ctx}
+    return write(EmbedBody(model=model, input=list(texts), truncate=False, keep_alive=keep_alive, options=options))
 
 
 def write_options(sampling: Sampling, *, num_ctx: int, max_tokens: int | None = None) -> Json:
