@@ -41,8 +41,7 @@ class OllamaSettings(
     """``url``: as in ``OLLAMA_HOST``; empty: 127.0.0.1:11434. ``host_header``: sent as ``Host``, for a server that refuses its name.
 
     ``num_ctx``: tokens of context; 0: begin at 8192 and rise as prompts need it, to ``max_num_ctx`` at most. ``keep_alive``: how long a
-    model stays in memory: 5m, 1h30m, 0 (not at all), -1 (for ever). ``pull``: whether a model that is missing may be pulled unasked.
-    The limits are in seconds. ``weight``: its share when several engines have the same model.
+    model stays in memory: 5m, 1h30m, 0 (not at all), -1 (for ever). The limits are in seconds, see ``Timeouts``.
     """
 
     url: str = ""
@@ -50,12 +49,10 @@ class OllamaSettings(
     num_ctx: Annotated[int, msgspec.Meta(ge=0, le=16_777_216)] = 0
     max_num_ctx: Annotated[int, msgspec.Meta(ge=2048, le=16_777_216)] = 32768
     keep_alive: Annotated[str, msgspec.Meta(pattern=r"^-?([0-9]+|([0-9]+(ms|s|m|h))+)$")] = "5m"
-    pull: bool = False
     connect_seconds: Annotated[float, msgspec.Meta(gt=0)] = 3.0
     load_seconds: Annotated[float, msgspec.Meta(gt=0)] = 300.0
     first_token_seconds: Annotated[float, msgspec.Meta(gt=0)] = 120.0
     stall_seconds: Annotated[float, msgspec.Meta(gt=0)] = 60.0
-    weight: Annotated[float, msgspec.Meta(ge=0)] = 1.0
 
 
 class OllamaEngine:
@@ -280,9 +277,7 @@ def build(name: str, settings: OllamaSettings, context: EngineContext) -> Ollama
         first_token=settings.first_token_seconds,
         stall=settings.stall_seconds,
     )
-    client = OllamaClient(
-        name, parse(settings.url), context.transport, settings.host_header, timeouts, may_pull=settings.pull
-    )
+    client = OllamaClient(name, parse(settings.url), context.transport, settings.host_header, timeouts)
     sizes = ContextSizes(fixed=settings.num_ctx, most=settings.max_num_ctx)
     return OllamaEngine(client, sizes=sizes, keep_alive=_keep_alive(settings.keep_alive))
 

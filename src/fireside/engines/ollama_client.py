@@ -27,7 +27,7 @@ class Version(msgspec.Struct):
 class OllamaClient:
     """``name``: the engine's, for errors and the ledger. ``host_header``: sent as ``Host`` where the server refuses its name.
 
-    No ``Origin`` is ever sent: Ollama refuses every one it does not know. ``may_pull`` goes into the error for a missing model.
+    No ``Origin`` is ever sent: Ollama refuses every one it does not know.
     """
 
     name: str
@@ -35,7 +35,6 @@ class OllamaClient:
     transport: Transport
     host_header: str = ""
     timeouts: Timeouts = field(default_factory=Timeouts)
-    may_pull: bool = False
 
     @property
     def url(self) -> str:
@@ -118,7 +117,7 @@ class OllamaClient:
             installed = [tag.name for tag in await self.tags() if not tag.is_remote]
         except FiresideError:
             installed = []
-        return errors.missing_model(model, installed, engine=self.name, may_pull=self.may_pull)
+        return errors.missing_model(model, installed, engine=self.name)
 
     @property
     def _headers(self) -> dict[str, str]:

@@ -82,7 +82,7 @@ def explain_pull(payload: object, model: str) -> FiresideError:
     return explain_text(payload, model=model)
 
 
-def missing_model(model: str, installed: Sequence[str], *, engine: str, may_pull: bool) -> ModelNotFound:
+def missing_model(model: str, installed: Sequence[str], *, engine: str) -> ModelNotFound:
     """Names the closest installed models, and the command that brings the missing one."""
     plain = {name.removesuffix(":latest"): name for name in installed}
     close = [plain[name] for name in get_close_matches(model.removesuffix(":latest"), plain, n=3, cutoff=0.5)]
@@ -92,7 +92,6 @@ def missing_model(model: str, installed: Sequence[str], *, engine: str, may_pull
         remedy=f"fireside models pull {model}@{engine}",
         model=model,
         closest=", ".join(close),
-        may_pull=may_pull,
     )
 
 
