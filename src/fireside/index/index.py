@@ -1,0 +1,238 @@
+"""The index of one checkout: keep it true to the disk, ask it questions.
+
+Any number of processes may read; one writes at a time. A reader sees the last complete generation, however the writer ends. What is on
+disk can always be made again, so a damaged or outdated index is thrown away, rebuilt, and the report says so.
+"""
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from fireside.core.errors import FiresideError, NotPermitted, OutOfResources
+from fireside.index import build
+from fireside.index.chunks import IndexReport, IndexStatus, Progress, SearchResult, Symbol
+from fireside.index.lexical import fold
+from fireside.index.search import Searcher, plain_name
+from fireside.index.store import Store
+from fireside.workspace.workspace import Workspace
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+LOCK = "writer.lock"
+PATIENCE = 0.5
+Answer = TypeVar("Answer")
+
+
+class Index:
+    """Searches and updates one checkout's index. Safe to use from several threads.
+
+    ``folder`` belongs to this checkout alone. Every method raises ``OutOfResources`` when the disk is full and ``NotPermitted`` when the
+    folder cannot be written.
+    """
+
+    def __init__(self, workspace: Workspace, folder: Path) -> None:
+        self.workspace = workspace
+        self.folder = folder
+        self._guard = threading.RLock()
+        self._store: Store | None = None
+        self._searcher: Searcher | None = None
+        self._rebuilt = ""
+        self._pending = 0
+
+    @classmethod
+    def open(cls, workspace: Workspace, folder: Path) -> "Index":
+        """The index of ``workspace`` in ``folder``, made when there is none. Nothing is read from the project yet."""
+        index = cls(workspace, folder)
+        with _spoken(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            index._reader()
+        return index
+
+    def update(self, progress: Callable[[Progress], None] | None = None, *, rebuild: bool = False) -> IndexReport:
+        """Read what has changed on disk. ``rebuild``: read everything again.
+
+        While another process writes, the generation that is there goes on being served and the report tells how many files are pending;
+        when there is none yet, this waits.
+        """
+        return self._mended(lambda: self._update(progress, rebuild))
+
+    def search(
+        self,
+        query: str,
+        *,
+        limit: int = 10,
+        language: str | None = None,
+        path: str | None = None,
+        tests: bool | None = None,
+    ) -> SearchResult:
+        """The best spans for a question or a name. ``path``: a glob or folder. ``tests``: only tests, none, or (None) as the query asks."""
+
+        def ask() -> SearchResult:
+            store = self._reader()
+            with store.snapshot():
+                if self._searcher is None or self._searcher.generation != store.generation():
+                    self._searcher = Searcher(store)
+                hits = self._searcher.search(query, limit, language=language, path=path, tests=tests)
+            return SearchResult(query, tuple(hits), self._searcher.generation, self._pending)
+
+        return self._mended(ask)
+
+    def symbols(self, name: str) -> list[Symbol]:
+        """Definitions called ``name`` (``Class.method`` narrows), whatever its case and underscores; exact matches first."""
+        wanted = plain_name(name.strip())
+
+        def look() -> list[Symbol]:
+            rows = self._reader().connection.execute(
+                "SELECT name, qualified, kind, path, start_line, end_line, signature, doc FROM symbols JOIN files ON files.id = file"
+                " WHERE folded = ? ORDER BY path, start_line",
+                (fold(wanted.rpartition(".")[2]),),
+            )
+            found = [Symbol(*row) for row in rows if fold(f".{row[1]}").endswith(fold(f".{wanted}"))]
+            return sorted(found, key=lambda one: not f".{one.qualified}".endswith(f".{wanted}"))
+
+        return self._mended(look)
+
+    def symbols_in(self, path: str, first_line: int = 1, last_line: int | None = None) -> list[Symbol]:
+        """Definitions that begin in these lines of a file, in order."""
+
+        def look() -> list[Symbol]:
+            rows = self._reader().connection.execute(
+                "SELECT name, qualified, kind, path, start_line, end_line, signature, doc FROM symbols JOIN files ON files.id = file"
+                " WHERE path = ? AND start_line BETWEEN ? AND ? ORDER BY start_line",
+                (path, first_line, last_line if last_line is not None else 1 << 62),
+            )
+            return [Symbol(*row) for row in rows]
+
+        return self._mended(look)
+
+    def languages(self) -> dict[str, int]:
+        """How many files there are in each language, most first."""
+
+        def look() -> dict[str, int]:
+            return dict(
+                self._reader().connection.execute(
+                    "SELECT language, count(*) FROM files WHERE unread = '' GROUP BY language ORDER BY 2 DESC, 1"
+                )
+            )
+
+        return self._mended(look)
+
+    def paths(self) -> dict[str, str]:
+        """All files with chunks: path -> language."""
+        return self._mended(
+            lambda: dict(
+                self._reader().connection.execute("SELECT path, language FROM files WHERE unread = '' ORDER BY path")
+            )
+        )
+
+    def status(self) -> IndexStatus:
+        """How the index stands to the disk now; walks the project."""
+
+        def look() -> IndexStatus:
+            store = self._reader()
+            files, chunks = store.totals()
+            updated = store.meta("updated")
+            self._pending = build.pending(self.workspace, store)
+            return IndexStatus(
+                store.generation(), files, chunks, self._pending, time.time() - float(updated) if updated else None
+            )
+
+        return self._mended(look)
+
+    def close(self) -> None:
+        """Safe to call twice."""
+        with self._guard:
+            if self._store is not None:
+                self._store.close()
+            self._store = self._searcher = None
+
+    def _reader(self) -> Store:
+        """The connection for reading. Makes an index where there is none that can be used."""
+        if self._store is None:
+            found = Store.open(self.folder)
+            if isinstance(found, str):
+                with self._lock():
+                    # Another process may have made it while this one waited.
+                    found = Store.open(self.folder)
+                    if isinstance(found, str):
+                        self._rebuilt = found
+                        found = Store.create(self.folder)
+            self._store = found
+        return self._store
+
+    def _update(self, progress: Callable[[Progress], None] | None, rebuild: bool) -> IndexReport:
+        store = self._reader()
+        generation = store.generation()
+        changes, skipped, _ = build.changes_since(self.workspace, store)
+        if not changes.count and generation and not rebuild:
+            self._pending = 0
+            return build.report(store, skipped)
+        from filelock import Timeout
+
+        try:
+            with self._lock(PATIENCE if generation else -1):
+                report = self._write(progress, rebuild)
+        except Timeout:
+            self._pending = build.pending(self.workspace, store)
+            return replace(build.report(store, skipped), pending=self._pending)
+        self._pending = 0
+        rebuilt, self._rebuilt = self._rebuilt, ""
+        return replace(report, rebuilt=rebuilt)
+
+    def _write(self, progress: Callable[[Progress], None] | None, rebuild: bool) -> IndexReport:
+        # A connection of its own: what this one writes must not be seen by readers in this process before it is complete.
+        writer = Store.open(self.folder)
+        if isinstance(writer, str):
+            raise sqlite3.DatabaseError(writer)
+        try:
+            return build.update(self.workspace, writer, progress, rebuild=rebuild)
+        finally:
+            writer.close()
+
+    def _lock(self, seconds: float = -1) -> "BaseFileLock":
+        from filelock import FileLock
+
+        return FileLock(self.folder / LOCK, timeout=seconds)
+
+    def _mended(self, work: Callable[[], Answer]) -> Answer:
+        """Do ``work``; when the index turns out to be damaged, make it again and do it once more."""
+        with self._guard, _spoken(self.folder):
+            try:
+                return work()
+            except sqlite3.OperationalError:
+                raise
+            except sqlite3.DatabaseError as error:
+                self.close()
+                with self._lock():
+                    self._store = Store.create(self.folder)
+                    self._rebuilt = f"it was damaged ({error})"
+                    self._write(None, rebuild=False)
+                return work()
+
+
+@contextmanager
+def _spoken(folder: Path) -> Iterator[None]:
+    """Say what SQLite and the disk complain about in words a user can act on."""
+    try:
+        yield
+    except FiresideError:
+        raise
+    except sqlite3.OperationalError as error:
+        full = "full" in str(error)
+        kind = OutOfResources if full or "locked" in str(error) else NotPermitted
+        remedy = (
+            "free some disk space"
+            if full
+            else f"check that {folder} can be written, or remove it: it can be made again"
+        )
+        raise kind(f"the index in {folder} cannot be used: {error}", remedy=remedy) from error
+    except OSError as error:
+        raise NotPermitted(
+            f"the index in {folder} cannot be used: {error.strerror or error}", remedy=f"check: ls -ld {folder}"
+        ) from error

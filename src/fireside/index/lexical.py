@@ -1,0 +1,135 @@
+"""Words of code and questions, and how well chunks match them (BM25).
+
+Knows text and numbers; no files, no store. Identifiers are kept whole and also split (``readHTTPBody2`` is read, http, body, 2), plural and
+verb endings are cut so that a question's words meet the code's.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+WORD = re.compile(r"[^\W_][\w$]*|_+\w[\w$]*")
+PART = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+|[^\W\d_A-Za-z]+")
+NOT_TELLING = """
+a an and any are as at be been being by can could did do does doing done each every few for from get gets had has have having he her
+here how i if in into is it its itself let like me more most much must my need no nor of off on once one only or our over own please
+same shall she should show so some such than that the their them then there these they this those through to too under until up us use
+used uses using very via was we were what when where whether which while who whom whose why will with within without would you your
+code codebase file files find function implemented implementation
+"""
+STOP_WORDS = frozenset(NOT_TELLING.split())
+K1 = 1.5
+B = 0.75
+STEM_WEIGHT = 2
+FOLDERS = 3
+MAX_COUNT = 255
+
+
+class Words:
+    """Splits words into terms and remembers what it has split. One per index; not shared between threads."""
+
+    def __init__(self) -> None:
+        self._terms: dict[str, tuple[str, ...]] = {}
+
+    def of(self, word: str) -> tuple[str, ...]:
+        """The terms of one word: its parts, and the whole of it when there are several."""
+        known = self._terms.get(word)
+        if known is None:
+            parts = [stem(part.lower()) for part in PART.findall(word)]
+            known = tuple(parts) if len(parts) == 1 else (*parts, word.strip("_$").lower())
+            if len(self._terms) > 400_000:
+                self._terms.clear()
+            self._terms[word] = known
+        return known
+
+    def count(self, text: str) -> Counter[str]:
+        """How often each term occurs in a text."""
+        counts: Counter[str] = Counter()
+        for word, times in Counter(WORD.findall(text)).items():
+            for term in self.of(word):
+                counts[term] += times
+        return counts
+
+    def count_path(self, path: str) -> Counter[str]:
+        """Terms of a file's name (twice) and of its last folders."""
+        place = PurePosixPath(path)
+        counts = self.count(" ".join(place.parts[-1 - FOLDERS : -1]))
+        for term, times in self.count(place.stem).items():
+            counts[term] += STEM_WEIGHT * times
+        return counts
+
+
+def stem(word: str) -> str:
+    """Cut English endings: a light form of Porter's (1980) first steps. Short words and words with digits stay."""
+    if len(word) < 4 or not word.isascii() or not word.isalpha():
+        return word
+    if word.endswith("ies") and len(word) > 4:
+        word = word[:-3] + "y"
+    elif word.endswith(("sses", "shes", "ches", "xes", "zes")):
+        word = word[:-2]
+    elif word.endswith("s") and not word.endswith(("ss", "us", "is")):
+        word = word[:-1]
+    for ending in ("ing", "ed"):
+        root = word.removesuffix(ending)
+        if root != word and len(root) >= 3 and any(vowel in root for vowel in "aeiouy"):
+            if len(root) > 3 and root[-1] == root[-2] and root[-1] not in "lsz":
+                root = root[:-1]
+            word = root
+            break
+    return word[:-1] if word.endswith("e") and len(word) > 4 else word
+
+
+def query_terms(query: str, words: Words) -> dict[str, float]:
+    """Terms of a query and their weights. Words that only make a sentence are left out, unless there is nothing else."""
+    found = WORD.findall(query)
+    telling = [word for word in found if word.lower() not in STOP_WORDS] or found
+    weights: dict[str, float] = {}
+    for word in telling:
+        for term in words.of(word):
+            weights[term] = min(weights.get(term, 0.0) + 1.0, 2.0)
+    return weights
+
+
+def bm25(
+    postings: Mapping[str, "tuple[NDArray[np.uint32], NDArray[np.uint8]]"],
+    weights: Mapping[str, float],
+    lengths: "NDArray[np.uint32]",
+) -> "NDArray[np.float32]":
+    """Scores of all chunks (Robertson & Zaragoza, 2009). ``postings``: term -> (chunk numbers, counts); length 0 marks a dead chunk."""
+    import numpy as np
+
+    scores = np.zeros(len(lengths), dtype=np.float32)
+    alive = lengths > 0
+    total = int(alive.sum())
+    if not total:
+        return scores
+    norm = K1 * (1 - B + B * lengths / (float(lengths.sum()) / total))
+    for term, weight in weights.items():
+        entry = postings.get(term)
+        if entry is None:
+            continue
+        chunks, counts = entry
+        frequency = counts.astype(np.float32)
+        idf = idf_of(len(chunks), total)
+        scores[chunks] += (weight * idf * (K1 + 1)) * frequency / (frequency + norm[chunks])
+    scores[~alive] = 0
+    return scores
+
+
+def idf_of(containing: int, total: int) -> float:
+    """Inverse document frequency in the form that never turns negative."""
+    from math import log
+
+    containing = min(containing, total)
+    return log(1 + (total - containing + 0.5) / (containing + 0.5))
+
+
+def fold(name: str) -> str:
+    """A name as it is looked up: ``parse_config`` and ``parseConfig`` are one."""
+    return name.lower().replace("_", "").replace("$", "")
