@@ -7,16 +7,17 @@ async with FakeAnthropic("Hello there.") as fake:
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from aiohttp import web
 
 from fireside.core.messages import ToolCall
-from support.fake_http import FakeHttp, FakeReply, Handler, count, instance_of, is_json, spoken
+from support.fake_http import BODY, FakeHttp, FakeReply, Handler, count, instance_of, is_json, spoken
 
 
 @dataclass
 class FakeAnthropic(FakeHttp):
-    """``models``: name -> context window in tokens. ``api_key``: asked of everybody when set. ``cached``: prompt tokens read from a cache."""
+    """``models``: name -> context window in tokens. ``api_key``: asked of everybody when set. ``cached``: prompt tokens from a cache."""
 
     models: dict[str, int] = field(default_factory=lambda: {"claude-fake-4-5": 8192})
     api_key: str = ""
@@ -39,13 +40,13 @@ class FakeAnthropic(FakeHttp):
 
     async def _count(self, request: web.Request) -> web.StreamResponse:
         self._authorized(request)
-        body = request["body"]
+        body = request[BODY]
         self._window(body)
         return web.json_response({"input_tokens": count(_prompt(body)) + 3})
 
     async def _messages(self, request: web.Request) -> web.StreamResponse:
         self._authorized(request)
-        body = request["body"]
+        body = request[BODY]
         tokens = self._checked(body)
         reply = _formed(self.choose(_words(body["messages"][-1:])), body)
         pieces, cut = spoken(reply, stops=body.get("stop_sequences", ()), limit=body["max_tokens"])
@@ -90,7 +91,7 @@ class FakeAnthropic(FakeHttp):
         if not messages or "max_tokens" not in body:
             raise failed(400, "messages: at least one message is required", "invalid_request_error")
         roles = [message["role"] for message in messages]
-        if any(one == other for one, other in zip(roles, roles[1:], strict=False)) or "system" in roles:
+        if any(one == other for one, other in pairwise(roles)) or "system" in roles:
             raise failed(400, f"messages: roles must alternate, not {roles}", "invalid_request_error")
         texts = [block for message in messages for block in message["content"] if block["type"] == "text"]
         if not all(block["text"].strip() for block in texts) or not all(message["content"] for message in messages):

@@ -19,6 +19,7 @@ from fireside.core.messages import ToolCall
 PIECE = re.compile(r"\s*\S+|\s+")
 TOKEN = re.compile(r"[^\W\d_]+|\d|_|[^\w\s]")
 PAGE = "<!doctype html><html><head><title>Welcome</title></head><body>It works</body></html>"
+BODY = web.RequestKey("body", dict)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -146,13 +147,14 @@ class FakeHttp:
     @web.middleware
     async def _watch(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         body = await request.json() if request.can_read_body else {}
-        request["body"] = body
+        request[BODY] = body
         self.requests.append(Seen(request.method, request.path, request.headers.copy(), body))
         assert request.transport is not None
         self.peers.add(request.transport.get_extra_info("peername"))
         self.running += 1
         try:
-            return await self._refusal(request) or await handler(request)
+            refused = await self._refusal(request)
+            return await handler(request) if refused is None else refused
         except (asyncio.CancelledError, ConnectionError):
             self.aborted.set()
             raise

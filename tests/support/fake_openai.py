@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from support.fake_http import FakeHttp, FakeReply, Handler, count, instance_of, is_json, spoken
+from support.fake_http import BODY, FakeHttp, FakeReply, Handler, count, instance_of, is_json, spoken
 
 
 @dataclass
@@ -55,14 +55,14 @@ class FakeOpenAI(FakeHttp):
         return web.json_response({"object": "list", "data": entries})
 
     async def _tokenize(self, request: web.Request) -> web.StreamResponse:
-        body = request["body"]
+        body = request[BODY]
         self._window(body)
         text = body["prompt"] if "prompt" in body else _text_of(body["messages"])
         return web.json_response({"count": count(text), "max_model_len": self.models[body["model"]], "tokens": []})
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         self._authorized(request)
-        body = request["body"]
+        body = request[BODY]
         if not body.get("messages"):
             raise failed(400, "[] is too short - 'messages'", "invalid_request_error")
         prompt = self._fits(body, _text_of(body["messages"]))
@@ -70,14 +70,14 @@ class FakeOpenAI(FakeHttp):
 
     async def _complete(self, request: web.Request) -> web.StreamResponse:
         self._authorized(request)
-        body = request["body"]
+        body = request[BODY]
         if body.get("suffix") and not self.suffix:
             raise failed(400, "suffix is not currently supported", "BadRequestError")
         prompt = self._fits(body, body["prompt"] + body.get("suffix", ""))
         return await self._answer(request, self.choose(body["prompt"]), prompt, chat=False)
 
     async def _answer(self, request: web.Request, reply: FakeReply, prompt: int, *, chat: bool) -> web.StreamResponse:
-        body = request["body"]
+        body = request[BODY]
         reply = _formed(reply, body)
         limit = body.get("max_completion_tokens", body.get("max_tokens"))
         pieces, cut = spoken(reply, stops=body.get("stop", ()), limit=limit)
@@ -114,7 +114,7 @@ class FakeOpenAI(FakeHttp):
 
     async def _embed(self, request: web.Request) -> web.StreamResponse:
         self._authorized(request)
-        body = request["body"]
+        body = request[BODY]
         self._window(body)
         vectors = [[float(len(text)), float(count(text)), 1.0] for text in body["input"]]
         entries = [

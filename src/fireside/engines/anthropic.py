@@ -37,9 +37,9 @@ class AnthropicSettings(
 ):
     """``base_url``: with or without ``/v1``. ``api_key_secret``: which secret holds the key, empty: none.
 
-    ``models``: what is to be known of models beside what the server says. ``boundary``: how far a prompt travels. ``max_tokens``: the
-    limit of an answer, in tokens, where a request names none. ``headers``, ``host_header``: sent with every request. The limits are in seconds.
-    ``weight``: its share when several engines have the same model.
+    ``models``: what is to be known of models beside what the server says. ``boundary``: how far a prompt travels.
+    ``max_tokens``: the limit of an answer, in tokens, where a request names none. ``headers``, ``host_header``: sent with every request.
+    The limits are in seconds. ``weight``: its share when several engines have the same model.
     """
 
     base_url: str = "https://api.anthropic.com"
