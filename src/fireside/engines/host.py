@@ -30,6 +30,8 @@ def parameters(spec: ChildSpec, port: int, api_key: str) -> object:
     if spec.kv_cache == "q8_0":
         asked.cache_type_k = asked.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_Q8_0
     asked.embedding = spec.embedding
+    if spec.embedding:
+        asked.n_batch = asked.n_ubatch = spec.context  # a text is embedded in one piece or not at all
     if spec.pooling:
         asked.pooling_type = getattr(xllamacpp.llama_pooling_type, f"LLAMA_POOLING_TYPE_{spec.pooling.upper()}")
     asked.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(path, scale) for path, scale in spec.loras]

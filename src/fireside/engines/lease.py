@@ -37,6 +37,10 @@ class Lease:
             self._descriptor = None
 
     @property
+    def held(self) -> bool:
+        return self._descriptor is not None
+
+    @property
     def descriptor(self) -> int:
         """The open file that carries the lock; a process that inherits it holds the lock too."""
         if self._descriptor is None:

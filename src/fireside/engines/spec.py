@@ -48,7 +48,8 @@ def command_line(spec: ChildSpec, folder: Path, port: int) -> list[str]:
     if spec.gpu_layers >= 0:
         arguments += ["--n-gpu-layers", str(spec.gpu_layers)]
     if spec.embedding:
-        arguments += ["--embeddings", *(["--pooling", spec.pooling] if spec.pooling else [])]
+        arguments += ["--embeddings", "--batch-size", str(spec.context), "--ubatch-size", str(spec.context)]
+        arguments += ["--pooling", spec.pooling] if spec.pooling else []
     for path, scale in spec.loras:
         arguments += ["--lora-scaled", f"{path}:{scale}"]
     return arguments

@@ -58,7 +58,6 @@ class Child:
     def __init__(self, runtime: Path, spec: ChildSpec) -> None:
         self.spec = spec
         self.folder = runtime / "engines" / key_of(spec)
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.lease = Lease(self.folder / "lease")
         self.turn = asyncio.Lock()
         self.spawned = 0
@@ -75,8 +74,8 @@ class Child:
     def running(self) -> Running | None:
         """The registered server, if its lock says it lives."""
         ready = self._read("ready.json")
-        pids = self.pids()
-        return Running(**ready, pids=pids) if ready and pids and self.alive else None
+        pids = self.pids() if ready else None
+        return Running(**ready, pids=pids) if pids and self.alive else None
 
     def pids(self) -> Pids | None:
         """The processes last registered; whether they live is another question."""
@@ -196,6 +195,7 @@ class Supervisor:
     async def acquire(self, spec: ChildSpec) -> Running:
         """A server for ``spec``: the one that runs, or a new one. It stays until ``release``, whoever else leaves."""
         child = self._child(spec)
+        child.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         async with child.turn:
             deadline = time.monotonic() + self._start_seconds
             while True:
@@ -217,8 +217,10 @@ class Supervisor:
                     break
                 await asyncio.sleep(LOOK_SECONDS)
             os.utime(busy.path)
-            yield running
-            os.utime(busy.path)
+            try:
+                yield running
+            finally:
+                os.utime(busy.path)
         finally:
             busy.release()
 
@@ -229,7 +231,7 @@ class Supervisor:
     async def release(self, spec: ChildSpec) -> None:
         """Give the lease back. A child without any is ended at once."""
         child = self._children.pop(spec, None)
-        if child is None:
+        if child is None or not child.lease.held:
             return
         child.lease.release()
         if child.lease.take_alone():
