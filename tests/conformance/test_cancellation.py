@@ -7,7 +7,7 @@ import pytest
 
 from fireside.core.requests import Sampling
 from support.answers import GUARD, read
-from support.subjects import Says, Subject
+from support.subject import Says, Subject
 
 LONG = Sampling(max_tokens=4000)
 

@@ -5,7 +5,7 @@ import pytest
 from fireside.core.errors import ContextTooLong, Invalid
 from fireside.core.requests import CompletionRequest, Sampling, Snippet
 from support.answers import Answer, check_error, failure, read
-from support.subjects import Says, Subject
+from support.subject import Says, Subject
 
 PLACES = {
     "prefix and suffix": {"prefix": "def add(a, b):\n    return ", "suffix": "\n\nprint(add(1, 2))\n"},
@@ -63,7 +63,7 @@ async def test_a_completion_stops_where_it_is_told(subject: Subject):
 
 
 async def test_a_prefix_that_does_not_fit_is_never_cut_silently(subject: Subject):
-    request = subject.fill(prefix=subject.too_long())
+    request = subject.fill(prefix=subject.words(1.01))
     if not subject.card.can("fim"):
         await filled(subject, request)
         return

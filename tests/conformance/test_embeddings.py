@@ -9,7 +9,7 @@ import pytest
 from fireside.core.errors import FiresideError, Invalid, ModelNotFound
 from fireside.core.requests import Vectors
 from support.answers import GUARD, check_error
-from support.subjects import Subject
+from support.subject import Subject
 
 TEXTS = {
     "one": ["def add(a, b): return a + b"],

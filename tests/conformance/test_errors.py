@@ -3,41 +3,35 @@
 import asyncio
 from dataclasses import replace
 
-from fireside.core.errors import ErrorKind, ModelNotFound, RateLimited
+from fireside.core.errors import ErrorKind, FiresideError, ModelNotFound
 from support.answers import check_error, failure, read
-from support.subjects import KINDS, MID_STREAM, RETRY_AFTER, Fault, Says, Subject
+from support.subject import KINDS, MID_STREAM, RETRY_AFTER, Fault, Says, Subject
 
 
 def facing(fault: Fault) -> Says:
     return Says(fault=fault, fault_after=2 if fault in MID_STREAM else 0)
 
 
-async def test_the_error_is_of_its_kind_and_carries_a_remedy(subject: Subject, fault: Fault):
-    request, card = subject.run_into(facing(fault))
-    _, error = await failure(subject.impatient.chat(request, card))
+async def test_the_error_is_of_its_kind(subject: Subject, fault: Fault):
+    engine, request, card = await subject.run_into(facing(fault))
+    answer, error = await failure(engine.chat(request, card))
     assert error.kind in KINDS[fault], repr(error)
     check_error(error)
-
-
-async def test_what_was_said_before_the_error_is_not_lost(subject: Subject, fault: Fault):
-    """The beginning reaches the reader where there was one; before that nothing does, so that another engine may take over."""
-    request, card = subject.run_into(facing(fault))
-    answer, _ = await failure(subject.impatient.chat(request, card))
+    check_facts(error, fault)
+    # What was said is not lost; before that nothing was, so that another engine may take over.
     assert any(delta.has_content for delta in answer.deltas) is (fault in MID_STREAM)
 
 
 async def test_the_engine_works_again_after_the_error(subject: Subject, fault: Fault):
-    request, card = subject.run_into(facing(fault))
-    await failure(subject.impatient.chat(request, card))
-    await subject.recover()
+    engine, request, card = await subject.run_into(facing(fault))
+    await failure(engine.chat(request, card))
     says = Says(text="Back again.")
     subject.check_said(await read(subject.engine.chat(subject.ask(says), subject.card)), says)
 
 
-async def test_the_facts_of_an_error_are_there_for_who_decides(subject: Subject, fault: Fault):
-    request, card = subject.run_into(facing(fault))
-    _, error = await failure(subject.impatient.chat(request, card))
-    if isinstance(error, RateLimited) and fault == "rate_limit":
+def check_facts(error: FiresideError, fault: Fault) -> None:
+    """What somebody needs who decides whether to try again, and where."""
+    if fault == "rate_limit":
         assert error.context["retry_after"] == RETRY_AFTER
     if error.kind is ErrorKind.TIMEOUT:
         assert error.context["phase"] in ("connect", "load", "first_token", "stall", "total")

@@ -7,7 +7,7 @@ import pytest
 from fireside.core.errors import Invalid
 from fireside.core.requests import ResponseFormat, Sampling
 from support.answers import check_error, failure, read
-from support.subjects import Says, Subject
+from support.subject import Says, Subject
 
 PERSON = {
     "type": "object",

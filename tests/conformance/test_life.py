@@ -8,13 +8,13 @@ from typing import get_args
 
 import pytest
 
-from fireside.core.errors import FiresideError, Invalid
+from fireside.core.errors import FiresideError, Invalid, ModelNotFound
 from fireside.core.messages import Message
 from fireside.core.requests import Sampling
 from fireside.engines.engine import Boundary, PullProgress
 from fireside.models.card import Capability
 from support.answers import GUARD, check_error, read
-from support.subjects import Says, Subject
+from support.subject import Says, Subject
 
 
 async def test_cards_are_complete(subject: Subject):
@@ -181,7 +181,7 @@ async def test_an_engine_nobody_asked_closes_too(fresh: Subject):
 
 
 async def test_a_pull_of_nothing_is_refused(subject: Subject):
-    with pytest.raises(Invalid) as caught:
+    with pytest.raises((Invalid, ModelNotFound)) as caught:
         await pulled(subject, "")
     check_error(caught.value)
 

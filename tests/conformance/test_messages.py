@@ -8,7 +8,7 @@ from fireside.core.errors import Invalid
 from fireside.core.messages import Message
 from fireside.core.requests import Sampling
 from support.answers import check_error, failure, read
-from support.subjects import Says, Subject
+from support.subject import Says, Subject
 
 PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
@@ -19,7 +19,7 @@ CONVERSATIONS = {
     "an empty assistant turn": (Message("user", "Hi"), Message("assistant", ""), Message("user", "Well?")),
     "two questions in a row": (Message("user", "Hi"), Message("user", "Still there?")),
     "blanks only": (Message("user", " \n\t "),),
-    "a very long line": (Message("user", "x" * 3000),),
+    "a very long line": (Message("user", "x" * 1500),),
     "many lines": (Message("user", "\n" * 500 + "end"),),
     "a system prompt in the middle": (
         Message("user", "Hi"),

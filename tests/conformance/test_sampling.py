@@ -6,7 +6,7 @@ import pytest
 
 from fireside.core.requests import Sampling
 from support.answers import read
-from support.subjects import Says, Subject
+from support.subject import Says, Subject
 
 WORDS = "one two three four five six seven eight"
 

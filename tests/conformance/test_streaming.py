@@ -7,7 +7,7 @@ import pytest
 
 from fireside.core.requests import Sampling
 from support.answers import GUARD, read
-from support.subjects import Says, Subject
+from support.subject import Says, Subject
 
 TEXTS = {
     "one piece": "Hello",

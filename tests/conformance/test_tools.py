@@ -8,7 +8,7 @@ from fireside.core.errors import Invalid
 from fireside.core.messages import Message, ToolCall, ToolSpec
 from fireside.core.requests import ChatRequest, Sampling
 from support.answers import Answer, check_error, failure, read
-from support.subjects import Says, Subject
+from support.subject import Says, Subject
 
 READ = ToolSpec(
     "read_file",

@@ -4,7 +4,7 @@ import pytest
 
 from fireside.core.messages import Message
 from support.answers import read
-from support.subjects import Says, Subject
+from support.subject import Says, Subject
 
 TEXTS = {
     "emoji of four bytes": "ok 👍 done 🎉🎉",
