@@ -14,7 +14,7 @@ from fireside.core.errors import FiresideError
 from fireside.core.messages import Message
 from fireside.core.requests import ChatRequest, CompletionRequest, Delta, Vectors
 from fireside.core.streams import closing
-from fireside.engines.api import QUICK, Api, Json, Key, boundary_for, cannot, check_request, deltas, refuse_pull
+from fireside.engines.api import QUICK, Api, Json, Key, boundary_for, cannot, check_request, refuse_pull
 from fireside.engines.base_url import base_url
 from fireside.engines.engine import Boundary, EngineHealth, PullProgress
 from fireside.engines.model_list import ModelSettings
@@ -79,9 +79,9 @@ class AnthropicEngine:
         if not card.can("tools"):
             request = replace(request, tools=())
         body = write_messages(request, card.name, max_tokens=self.max_tokens)
-        events = self.api.events("/messages", body, purpose="chat", model=card.name)
-        async with closing(deltas(events, MessagesReader())) as answer:
-            async for delta in answer:
+        answer = self.api.answer("/messages", body, MessagesReader(), purpose="chat", model=card.name)
+        async with closing(answer) as deltas:
+            async for delta in deltas:
                 yield delta
 
     async def complete(self, request: CompletionRequest, card: ModelCard) -> AsyncIterator[Delta]:

@@ -16,7 +16,7 @@ from fireside.engines.base_url import BaseUrl
 from fireside.engines.egress import Errand, boundary_of
 from fireside.engines.engine import Boundary, PullProgress
 from fireside.engines.reply import explain
-from fireside.engines.transport import BODY_LIMIT, Timeouts, Transport
+from fireside.engines.transport import BODY_LIMIT, Stream, Timeouts, Transport
 from fireside.models.card import Capability, ModelCard
 from fireside.wire.framing import SseEvent, sse
 
@@ -44,6 +44,17 @@ class Key:
                 cause="no_key",
             )
         return found
+
+
+class Reader(Protocol):
+    """What makes Deltas of events: ``done`` once the stream has said that nothing follows."""
+
+    @property
+    def done(self) -> bool: ...
+
+    def read(self, event: SseEvent) -> list[Delta]: ...
+
+    def end(self) -> list[Delta]: ...
 
 
 @dataclass(slots=True)
@@ -84,8 +95,10 @@ class Api:
             raise explain(answer, model=model)
         return answer.object()
 
-    async def events(self, path: str, body: object, *, purpose: str, model: str) -> AsyncIterator[SseEvent]:
-        """The events of a stream; a server that answers whole although a stream was asked for gives one event."""
+    async def answer(
+        self, path: str, body: object, reader: Reader, *, purpose: str, model: str
+    ) -> AsyncIterator[Delta]:
+        """The pieces of one streamed answer. Afterwards the rest of its body is read for a moment, so that the connection serves again."""
         self.busy += 1
         try:
             async with self.transport.stream(
@@ -96,17 +109,20 @@ class Api:
                 timeouts=self.timeouts,
                 errand=self._errand(purpose),
             ) as stream:
-                kind = stream.headers.get("content-type", "")
-                if stream.status != 200 or kind.startswith("text/html"):
-                    raise explain(await stream.whole(), model=model)
-                if kind.startswith("application/json"):
-                    answer = await stream.whole(BODY_LIMIT)
-                    answer.object()
-                    yield SseEvent("message", answer.body.decode("utf-8", "replace"))
-                    return
-                async with closing(sse(stream.chunks())) as events:
+                begun = False
+                async with closing(_events(stream, lambda: begun, model)) as events:
                     async for event in events:
-                        yield event
+                        for delta in reader.read(event):
+                            begun = True
+                            yield delta
+                        if reader.done:
+                            break
+                    for delta in reader.end():
+                        yield delta
+                    with suppress(FiresideError, TimeoutError):
+                        async with asyncio.timeout(DRAIN):
+                            async for _ in events:
+                                pass
         finally:
             self.busy -= 1
 
@@ -155,28 +171,16 @@ def refuse_pull(name: str, engine: str) -> PullProgress:
     )
 
 
-class Reader(Protocol):
-    """What makes Deltas of events: ``done`` once the stream has said that nothing follows."""
-
-    @property
-    def done(self) -> bool: ...
-
-    def read(self, event: SseEvent) -> list[Delta]: ...
-
-    def end(self) -> list[Delta]: ...
-
-
-async def deltas(events: AsyncIterator[SseEvent], reader: Reader) -> AsyncIterator[Delta]:
-    """The pieces of one answer. Afterwards the rest of the body is read for a moment, so that the connection can be used again."""
-    async with closing(events):
+async def _events(stream: Stream, begun: Callable[[], bool], model: str) -> AsyncIterator[SseEvent]:
+    """The events of a stream; a server that answers whole although a stream was asked for gives one event."""
+    kind = stream.headers.get("content-type", "")
+    if stream.status != 200 or kind.startswith("text/html"):
+        raise explain(await stream.whole(), model=model)
+    if kind.startswith("application/json"):
+        answer = await stream.whole(BODY_LIMIT)
+        answer.object()
+        yield SseEvent("message", answer.body.decode("utf-8", "replace"))
+        return
+    async with closing(sse(stream.chunks(begun))) as events:
         async for event in events:
-            for delta in reader.read(event):
-                yield delta
-            if reader.done:
-                break
-        for delta in reader.end():
-            yield delta
-        with suppress(FiresideError, TimeoutError):
-            async with asyncio.timeout(DRAIN):
-                async for _ in events:
-                    pass
+            yield event

@@ -126,7 +126,7 @@ class Egress:
             except NotPermitted as error:
                 refusal = refusal or error
         if not admitted:
-            raise refusal or ConnectionFailed(f"{name} has no address", cause="dns")
+            raise refusal or ConnectionFailed(f"{name} has no address", remedy=f"ping {name}", cause="dns", host=name)
         passage = Passage(name, port, tuple(address for _, address in admitted), method, size, errand)
         if max(admitted)[0] is Boundary.CLOUD:
             await self._record(passage)
@@ -163,7 +163,7 @@ def classify(address: str) -> Boundary:
     try:
         parsed = ipaddress.ip_address(address.strip("[]").partition("%")[0])
     except ValueError as error:
-        raise Invalid(f"{address} is not an IP address") from error
+        raise Invalid(f"{address} is not an IP address", remedy="write it like 192.168.1.20 or ::1") from error
     if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
         parsed = parsed.ipv4_mapped
     # A connection to the unspecified address arrives at this machine itself.

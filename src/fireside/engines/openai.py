@@ -15,7 +15,7 @@ import msgspec
 from fireside.core.errors import ErrorKind, FiresideError
 from fireside.core.requests import ChatRequest, CompletionRequest, Delta, Vectors
 from fireside.core.streams import closing
-from fireside.engines.api import QUICK, Api, Json, Key, boundary_for, cannot, check_request, deltas, refuse_pull
+from fireside.engines.api import QUICK, Api, Json, Key, boundary_for, cannot, check_request, refuse_pull
 from fireside.engines.base_url import BaseUrl, base_url
 from fireside.engines.engine import Boundary, EngineHealth, PullProgress
 from fireside.engines.model_list import ModelSettings, cards_of
@@ -84,9 +84,9 @@ class OpenAIEngine:
         if not card.can("tools"):
             request = replace(request, tools=())
         body = write_chat(request, card.name, documented=self.documented)
-        events = self.api.events("/chat/completions", body, purpose="chat", model=card.name)
-        async with closing(deltas(events, ChatReader())) as answer:
-            async for delta in answer:
+        answer = self.api.answer("/chat/completions", body, ChatReader(), purpose="chat", model=card.name)
+        async with closing(answer) as deltas:
+            async for delta in deltas:
                 yield delta
 
     async def complete(self, request: CompletionRequest, card: ModelCard) -> AsyncIterator[Delta]:
@@ -101,9 +101,9 @@ class OpenAIEngine:
         stop = tuple(dict.fromkeys((*asked.stop, *(fim_stops(card.fim) if card.fim is not None else ()))))
         drawn = replace(asked, stop=stop, temperature=0.0 if asked.temperature is None else asked.temperature)
         body = write_completion(replace(request, sampling=drawn), card.name, prompt=prompt, documented=self.documented)
-        events = self.api.events("/completions", body, purpose="complete", model=card.name)
-        async with closing(deltas(events, ChatReader())) as answer:
-            async for delta in answer:
+        answer = self.api.answer("/completions", body, ChatReader(), purpose="complete", model=card.name)
+        async with closing(answer) as deltas:
+            async for delta in deltas:
                 yield delta
 
     async def embed(self, texts: Sequence[str], card: ModelCard) -> Vectors:

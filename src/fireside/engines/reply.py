@@ -55,7 +55,9 @@ class Response:
         """The body as a JSON object. Raises as ``json`` does, and for a successful answer that is only an error."""
         value = self.json()
         if not isinstance(value, dict):
-            raise ConnectionFailed(f"{self.url} answered with JSON of another shape", cause="protocol", url=self.url)
+            raise ConnectionFailed(
+                f"{self.url} answered with JSON of another shape", remedy=CHECK_ADDRESS, cause="protocol", url=self.url
+            )
         if value.get("error") and self.ok:
             raise typed_error(value, source=place(self.url))
         return value

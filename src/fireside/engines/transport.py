@@ -9,7 +9,7 @@ import asyncio
 import errno
 import re
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -33,10 +33,10 @@ KEEP_ALIVE = 30.0
 REDIRECTS = (301, 302, 303, 307, 308)
 NO_ERRAND = Errand()
 SLOW = {
-    "connect": "is the machine on, and does a firewall let the port through? a longer limit: engines.<name>.timeouts.connect",
-    "load": "a big model may still be loading: try again, or a longer limit: engines.<name>.timeouts.load",
-    "first_token": "a shorter prompt, or a longer limit: engines.<name>.timeouts.first_token",
-    "stall": "look at the server's log and load; a longer limit: engines.<name>.timeouts.stall",
+    "connect": "is the machine on, and does a firewall let the port through? a longer limit: engines.<name>.connect_seconds",
+    "load": "a big model may still be loading: try again, or a longer limit: engines.<name>.load_seconds",
+    "first_token": "a shorter prompt, or a longer limit: engines.<name>.first_token_seconds",
+    "stall": "look at the server's log and load; a longer limit: engines.<name>.stall_seconds",
 }
 FAILED = {
     "refused": ("nothing listens at {where}", "start the server there, or check the port"),
@@ -66,7 +66,7 @@ TRIP: ContextVar["Trip"] = ContextVar("trip")
 
 class Timeouts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Seconds. ``connect``: name, connection and TLS. ``load``: until the answer's head. ``first_token``: from there to the first bytes
-    of its body. ``stall``: between bytes from then on.
+    of its content. ``stall``: between bytes from then on.
 
     ``load`` is long because Ollama answers nothing until a cold model is in memory, and gives up loading when the caller goes away.
     """
@@ -89,26 +89,36 @@ class Stream:
         self.url = public_url(str(response.url))
         self._response = response
         self._timeouts = timeouts
-        self._started = False
+        self._arrived = False
+        self._begun: Callable[[], bool] = lambda: self._arrived
+        self._due = asyncio.get_running_loop().time() + timeouts.first_token
 
-    def chunks(self) -> AsyncIterator[bytes]:
-        """The body in pieces as they arrive. Raises ``TimedOut`` (first_token, stall) and ``ConnectionFailed`` (reset, cut)."""
+    def chunks(self, begun: Callable[[], bool] | None = None) -> AsyncIterator[bytes]:
+        """The body in pieces as they arrive. Raises ``TimedOut`` (first_token, stall) and ``ConnectionFailed`` (cut).
+
+        ``begun``: whether the content has begun; without it the first bytes are content. Until then the limit ``first_token`` holds,
+        however often the server says that it is still there.
+        """
+        if begun is not None:
+            self._begun = begun
         return self
 
     def __aiter__(self) -> "Stream":
         return self
 
     async def __anext__(self) -> bytes:
-        phase = "stall" if self._started else "first_token"
-        seconds = self._timeouts.stall if self._started else self._timeouts.first_token
+        now = asyncio.get_running_loop().time()
+        phase, seconds = (
+            ("stall", self._timeouts.stall) if self._begun() else ("first_token", self._timeouts.first_token)
+        )
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout_at(self._due if phase == "first_token" else now + seconds):
                 chunk = await self._response.content.readany()
         except Exception as error:
             raise failure(error, self.url, phase=phase, seconds=seconds) from error
         if not chunk:
             raise StopAsyncIteration
-        self._started = True
+        self._arrived = True
         return chunk
 
     async def whole(self, limit: int = ERROR_LIMIT) -> Response:
@@ -119,7 +129,10 @@ class Stream:
             size += len(chunk)
             if size > limit:
                 raise ConnectionFailed(
-                    f"{self.url} answered with more than {limit // 1024} KiB", cause="protocol", retryable=False
+                    f"{self.url} answered with more than {limit // 1024} KiB",
+                    remedy="ask for less at once",
+                    cause="protocol",
+                    retryable=False,
                 )
             parts.append(chunk)
         return Response(self.status, self.headers, b"".join(parts), self.url)

@@ -14,7 +14,7 @@ from fireside.core.errors import ConnectionFailed, Invalid
 from fireside.core.messages import Message, ToolCall
 from fireside.core.requests import ChatRequest, Delta, FinishReason, Usage
 from fireside.wire.faults import typed_error
-from fireside.wire.framing import SseEvent
+from fireside.wire.framing import ASK_AGAIN, CHECK, SseEvent
 from fireside.wire.openai import PartialCall, media_type
 
 Json = dict[str, object]
@@ -128,7 +128,7 @@ class MessagesReader:
         """The tool calls and the last Delta. Raises ``ConnectionFailed`` (cut) when no stop reason has come."""
         if self._finish is None:
             raise ConnectionFailed(
-                "the answer broke off: the server ended it without saying why", remedy="ask again", cause="cut"
+                "the answer broke off: the server ended it without saying why", remedy=ASK_AGAIN, cause="cut"
             )
         calls = [Delta(tool_call=call.whole()) for _, call in sorted(self._calls.items())]
         finish: FinishReason = "tool_calls" if calls and self._finish == "stop" else self._finish
@@ -268,9 +268,7 @@ def _sampling(request: ChatRequest, model: str, *, thinks: bool) -> Json:
 
 
 def _strange(what: str) -> ConnectionFailed:
-    return ConnectionFailed(
-        f"the server sent {what}", remedy="check base_url: is this an Anthropic API?", cause="protocol"
-    )
+    return ConnectionFailed(f"the server sent {what}", remedy=CHECK, cause="protocol")
 
 
 def _mapping(value: object) -> Mapping[str, object]:

@@ -74,6 +74,8 @@ WAIT = "wait a little, or use another engine"
 TOO_LONG_MEANT = Meaning(ContextTooLong, "ask with less context, or a model with a larger window")
 NO_MEMORY_MEANT = Meaning(OutOfResources, "choose a smaller model, or a smaller context window")
 NO_MODEL_MEANT = Meaning(ModelNotFound, "see what is there: fireside models list")
+REFUSED = Meaning(Invalid, "the server does not take this request as it is: try another model or engine")
+FAILED = Meaning(Unknown, "try again; if it stays so, look at the server's log", retryable=True)
 MEANINGS: Mapping[int, Meaning] = {
     401: Meaning(NotPermitted, "check the key: engines.<name>.api_key_secret says which secret holds it"),
     403: Meaning(NotPermitted, "this key may not do that: ask for access, or use another model"),
@@ -169,7 +171,7 @@ def _meaning(fault: Fault, code: int, model: str, retry_after: float | None) -> 
         return Meaning(RateLimited, "the account has no credit left: use another engine", retryable=False)
     if code == 503 and retry_after is not None:
         return MEANINGS[429]
-    return MEANINGS.get(code) or (Meaning(Unknown, retryable=True) if code >= 500 else Meaning(Invalid))
+    return MEANINGS.get(code) or (FAILED if code >= 500 else REFUSED)
 
 
 def _with(fault: Fault, *, message: str = "", payload: Mapping[str, object] | None = None) -> Fault:

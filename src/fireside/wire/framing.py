@@ -15,6 +15,8 @@ from fireside.core.errors import ConnectionFailed
 from fireside.core.streams import closing
 
 EVENT_LIMIT = 16 * 1024 * 1024
+ASK_AGAIN = "ask again; if it stays so, look at the server's log"
+CHECK = "check the address: is this the API it is taken for?"
 BOM = b"\xef\xbb\xbf"
 
 
@@ -156,11 +158,14 @@ def _object(line: bytes, cause: str) -> dict[str, object]:
     if isinstance(value, dict):
         return value
     if cause == "cut":
-        raise ConnectionFailed("the answer broke off in the middle of a line", cause="cut")
-    raise ConnectionFailed("the server sent a line that is not a JSON object", cause="protocol")
+        raise ConnectionFailed("the answer broke off in the middle of a line", remedy=ASK_AGAIN, cause="cut")
+    raise ConnectionFailed("the server sent a line that is not a JSON object", remedy=CHECK, cause="protocol")
 
 
 def too_large(limit: int) -> ConnectionFailed:
     return ConnectionFailed(
-        f"the server sent one event of more than {limit // 1024 // 1024} MiB", cause="protocol", retryable=False
+        f"the server sent one event of more than {limit // 1024 // 1024} MiB",
+        remedy=CHECK,
+        cause="protocol",
+        retryable=False,
     )

@@ -25,7 +25,7 @@ from fireside.core.requests import (
     Vectors,
 )
 from fireside.wire.faults import typed_error
-from fireside.wire.framing import SseEvent
+from fireside.wire.framing import ASK_AGAIN, CHECK, SseEvent
 
 DONE = "[DONE]"
 FINISHED: Mapping[str, FinishReason] = {
@@ -179,7 +179,7 @@ class ChatReader:
         except orjson.JSONDecodeError as error:
             if event.event == "error":
                 raise typed_error(event.data) from error
-            raise ConnectionFailed("the server sent an event that is not JSON", cause="protocol") from error
+            raise _strange("an event that is not JSON") from error
         if event.event == "error":
             raise typed_error(data)
         return self.read_chunk(data)
@@ -187,7 +187,7 @@ class ChatReader:
     def read_chunk(self, data: object) -> list[Delta]:
         """One decoded chunk, or a whole answer that was not streamed."""
         if not isinstance(data, dict):
-            raise ConnectionFailed("the server sent an event of another shape", cause="protocol")
+            raise _strange("an event of another shape")
         if data.get("error") or data.get("object") == "error":
             raise typed_error(data)
         if (usage := read_usage(data)) is not None:
@@ -201,7 +201,7 @@ class ChatReader:
         if self._finish is None:
             raise ConnectionFailed(
                 "the answer broke off: the server ended it without saying why",
-                remedy="look at the server's log: it may have crashed",
+                remedy=ASK_AGAIN,
                 cause="cut",
             )
         calls = [call.whole() for call in self._calls if call.name]
@@ -282,7 +282,7 @@ def read_embeddings(data: Mapping[str, object], count: int) -> Vectors:
     """One vector a text, in the order asked. Floats or base64 of little-endian float32. Raises ``ConnectionFailed`` (protocol)."""
     entries = [entry for entry in _list(data.get("data")) if "embedding" in entry]
     if len(entries) != count:
-        raise ConnectionFailed(f"the server sent {len(entries)} embeddings for {count} texts", cause="protocol")
+        raise _strange(f"{len(entries)} embeddings for {count} texts")
     entries.sort(key=lambda entry: _number(entry.get("index")))
     return [_vector(entry["embedding"]) for entry in entries]
 
@@ -296,7 +296,7 @@ def _vector(value: object) -> list[float]:
         flat = value[0] if len(value) == 1 and isinstance(value[0], list) else value
         if all(isinstance(number, int | float) for number in flat):
             return [float(number) for number in flat]
-    raise ConnectionFailed("the server sent an embedding that is not a list of numbers", cause="protocol")
+    raise _strange("an embedding that is not a list of numbers")
 
 
 def _texts(piece: Mapping[str, object]) -> tuple[str, str]:
@@ -321,8 +321,12 @@ def _finish(reason: str) -> FinishReason:
             "the provider's content filter stopped the answer", remedy="ask differently, or use another engine"
         )
     if reason in BROKEN_OFF:
-        raise ConnectionFailed(f"the server broke the answer off ({reason})", cause="cut")
+        raise ConnectionFailed(f"the server broke the answer off ({reason})", remedy=ASK_AGAIN, cause="cut")
     return FINISHED.get(reason, "stop")
+
+
+def _strange(what: str) -> ConnectionFailed:
+    return ConnectionFailed(f"the server sent {what}", remedy=CHECK, cause="protocol")
 
 
 def _reasoning(level: str, *, documented: bool) -> dict[str, object]:
