@@ -66,9 +66,10 @@ async def test_the_name_comes_from_the_address(store: ModelStore, data: bytes):
 
 
 async def test_a_cut_connection_is_taken_up_where_it_broke(store: ModelStore, data: bytes):
-    with serving(FileServer(data, cuts=[100_000, 700_000])) as server:
+    with serving(FileServer(data, cuts=[100_000, 1_900_000])) as server:
         await pull(store, server, sha256=digest(data))
-    assert [request.get("range") for request in server.requests] == [None, "bytes=100000-", "bytes=800000-"]
+    places = [int(request["range"].removeprefix("bytes=").rstrip("-")) for request in server.requests[1:]]
+    assert 0 < places[0] <= 100_000 < places[1] <= 2_000_000
     assert server.requests[1]["if-range"] == '"one"'
 
 
@@ -77,13 +78,14 @@ async def test_a_later_pull_goes_on_where_an_earlier_one_gave_up(tmp_path: Path,
     with serving(FileServer(data, cuts=[300_000])) as server:
         with pytest.raises(ConnectionFailed) as caught:
             await pull(store, server)
-        assert "300.0 kB of 2.5 MB" in caught.value.message
+        assert "of 2.5 MB" in caught.value.message
         assert "goes on where it was" in caught.value.remedy
         assert store.list() == []
-        assert parts(store)[0].stat().st_size == 300_000
+        kept = parts(store)[0].stat().st_size
+        assert 0 < kept <= 300_000
         steps = await pull(ModelStore(tmp_path), server)
-    assert steps[0] == Progress("pulling", 300_000, len(data))
-    assert server.requests[-1]["range"] == "bytes=300000-"
+    assert steps[0] == Progress("pulling", kept, len(data))
+    assert server.requests[-1]["range"] == f"bytes={kept}-"
     assert store.find("tiny-model").sha256 == digest(data)
 
 
@@ -123,7 +125,7 @@ async def test_a_range_of_a_file_with_another_length_is_not_glued_on(tmp_path: P
             await pull(store, server)
         server.data = data + bytes(32)
         await pull(store, server)
-    assert [request.get("range") for request in server.requests] == [None, "bytes=500000-", None]
+    assert ["range" in request for request in server.requests] == [False, True, False]
     assert store.find("tiny-model").sha256 == digest(data + bytes(32))
 
 
@@ -135,13 +137,13 @@ async def test_a_server_without_ranges_sends_everything_again(store: ModelStore,
 
 
 async def test_without_a_validator_an_unfinished_file_is_only_trusted_under_a_digest(tmp_path: Path, data: bytes):
-    for sha256, asked in ((None, None), (digest(data), "bytes=500000-")):
+    for sha256, resumed in ((None, False), (digest(data), True)):
         store = ModelStore(tmp_path / str(sha256), retry=NEVER)
         with serving(FileServer(data, etag='W/"weak"', cuts=[500_000])) as server:
             with pytest.raises(ConnectionFailed):
                 await pull(store, server, sha256=sha256)
             await pull(store, server, sha256=sha256)
-        assert server.requests[1].get("range") == asked
+        assert ("range" in server.requests[1]) is resumed
         assert store.find("tiny-model").sha256 == digest(data)
 
 
@@ -201,10 +203,11 @@ async def test_a_web_page_does_not_cost_the_bytes_that_were_there(tmp_path: Path
     with serving(FileServer(data, cuts=[500_000])) as server:
         with pytest.raises(ConnectionFailed):
             await pull(store, server)
+        kept = parts(store)[0].stat().st_size
         server.content_type, server.raw_body, server.ranges = "text/html; charset=utf-8", b"<html>please log in", False
         with pytest.raises(Invalid, match="web page"):
             await pull(store, server)
-    assert parts(store)[0].stat().st_size == 500_000
+    assert parts(store)[0].stat().st_size == kept > 0
 
 
 @pytest.mark.parametrize(

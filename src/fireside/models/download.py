@@ -224,7 +224,7 @@ class Download:
                     await self._keep(data, file)
                     yield Progress("pulling", self.size, self._total)
         finally:
-            # Also when the connection broke or the user stopped: every byte that came is kept.
+            # Also when the connection broke or the user stopped: what was read is kept.
             if held:
                 await self._keep(bytes(held), file)
         yield Progress("pulling", self.size, self._total)
