@@ -85,6 +85,7 @@ def _run_editor(file: Path) -> None:
     try:
         code = subprocess.run([*shlex.split(command), str(file)], check=False).returncode
     except (OSError, ValueError) as error:
+        file.unlink()
         raise Invalid(f"cannot start the editor {command}: {error}", remedy="set EDITOR to one you have") from error
     if code:
         raise Invalid(

@@ -15,7 +15,7 @@ import msgspec
 
 from fireside.config.edits import locked, remove, with_value, without, write_text
 from fireside.config.merge import Merged
-from fireside.config.notation import MASK, KeyPath, hide_passwords, join_key, split_key
+from fireside.config.notation import MASK, KeyPath, hide_passwords, join_key, plain, split_key
 from fireside.config.paths import Paths
 from fireside.config.refusals import is_secret, secret_problem
 from fireside.config.schema import Shape, correct, fields_of, unknown
@@ -141,7 +141,7 @@ class Config(Generic[T]):
         if layer != "runtime" and is_secret(path, self._stack.rules.secret_keys):
             refusal = secret_problem(path)
             raise Invalid(refusal.text, remedy=refusal.remedy, key=key)
-        fitted = self._place(path).fitted(msgspec.to_builtins(value))
+        fitted = self._place(path).fitted(plain(msgspec.to_builtins(value)))
         if layer == "runtime":
             return self._change_runtime(lambda values: put(values, path, fitted))
         return self._edit(layer, path, lambda text: with_value(text, path, fitted))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from fireside.config.notation import KeyPath, leaves
+from fireside.config.notation import KeyPath, leaves, plain
 from fireside.config.schema import Shape
 from fireside.config.sources import Layer, Origin
 
@@ -59,15 +59,9 @@ class Merged:
                 self._join(below, value, here, shape.child(name), layer)
                 continue
             self._forget(here)
-            base[name] = _copy(value)
+            base[name] = plain(value)
             places = leaves(value, here) if isinstance(value, Mapping) and value else [(here, value)]
             self.layers.update((place, layer) for place, _ in places)
 
     def _forget(self, path: KeyPath) -> None:
         self.layers = {here: layer for here, layer in self.layers.items() if here[: len(path)] != path}
-
-
-def _copy(value: object) -> object:
-    if isinstance(value, Mapping):
-        return {str(name): _copy(inner) for name, inner in value.items()}
-    return [_copy(inner) for inner in value] if isinstance(value, list | tuple) else value

@@ -88,6 +88,13 @@ def leaves(table: Mapping[str, object], path: KeyPath = ()) -> Iterator[tuple[Ke
             yield here, value
 
 
+def plain(value: object) -> object:
+    """A copy of the value in what TOML reads as: tables and lists, no tuples."""
+    if isinstance(value, Mapping):
+        return {str(name): plain(inner) for name, inner in value.items()}
+    return [plain(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
 def hide_passwords(value: object) -> object:
     """The value with the password of every ``scheme://user:password@host`` in it replaced by ``***``."""
     if isinstance(value, str):
