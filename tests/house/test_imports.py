@@ -34,6 +34,7 @@ NETWORK = frozenset(
 MAY_TOUCH_THE_NETWORK = {
     "fireside.engines.transport": "the one client, which asks engines/egress before each connection",
     "fireside.engines.egress": "looks a host up, to judge its address",
+    "fireside.engines.child": "finds a free port, and asks its own server on loopback whether it is healthy",
     "fireside.engines.hf_child": "serves a checkpoint on loopback, in a process of its own",
 }
 

@@ -6,6 +6,7 @@ weights are read as safetensors, never unpickled. Knows no HTTP.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,11 @@ class Checkpoint:
 
     def chat_tokens(self, messages: Messages) -> list[int]:
         """The prompt of a conversation, with the checkpoint's own template. Raises ``ValueError`` for what the template refuses."""
-        text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        refusal: type[Exception] = import_module("jinja2").TemplateError
+        try:
+            text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        except refusal as error:
+            raise ValueError(f"the chat template refuses this conversation: {error}") from error
         return self.text_tokens(text, special=False)
 
     def text_tokens(self, text: str, *, special: bool = True) -> list[int]:
