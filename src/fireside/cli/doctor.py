@@ -86,7 +86,7 @@ def _wrapped(text: str, width: int) -> list[str]:
 
 
 def _summary(found: "Iterable[Diagnosis]", seconds: float) -> str:
-    counts = Counter(diagnosis.level for diagnosis in found)
+    counts = Counter(str(diagnosis.level) for diagnosis in found)
     names = (("error", "does not work", "do not work"), ("warning", "warning", "warnings"), ("note", "note", "notes"))
     parts = [f"{number} {one if number == 1 else many}" for level, one, many in names if (number := counts[level])]
     return f"\n{', '.join(parts) or 'all is well'} ({seconds:.1f} s)"

@@ -13,6 +13,7 @@ from fireside.engines.egress import Egress
 from fireside.engines.endpoint import Endpoint
 from fireside.engines.engine import Engine
 from fireside.engines.ollama import OllamaEngine
+from fireside.models.store import StoredModel
 
 PROBE = (sys.executable, "-c", "import xllamacpp; print(xllamacpp.__version__)")
 
@@ -44,16 +45,6 @@ class OllamaTarget:
     num_ctx: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ModelFile:
-    """A model of the store. ``sha256``: what it should be; empty when nobody said. ``size``: bytes it should have; 0 likewise."""
-
-    name: str
-    path: Path
-    sha256: str = ""
-    size: int = 0
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DoctorInputs:
     """``problem``: why the configuration cannot be used; then the rest is looked at with the defaults.
@@ -77,7 +68,7 @@ class DoctorInputs:
     plugins: tuple[Invalid, ...] = ()
     needs_secret: Mapping[str, str] = field(default_factory=dict)
     ollama: tuple[OllamaTarget, ...] = ()
-    models: tuple[ModelFile, ...] = ()
+    models: tuple[StoredModel, ...] = ()
     machine: Machine = field(default_factory=Machine.look)
     probe: tuple[str, ...] = PROBE
     in_environment: bool = sys.prefix != sys.base_prefix

@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fireside.app.doctor.diagnosis import Diagnosis, Subject
-from fireside.app.doctor.inputs import DoctorInputs, ModelFile
+from fireside.app.doctor.inputs import DoctorInputs
 from fireside.core.errors import FiresideError
 from fireside.engines.lease import AVAILABLE, is_taken
+from fireside.models.store import StoredModel
 
 GIB = 2**30
 DISK_LOW = 2 * GIB
@@ -92,9 +93,9 @@ async def memory(inputs: DoctorInputs) -> list[Diagnosis]:
     return found or [subject.ok(f"{_gib(machine.memory)}{free}")]
 
 
-def _room_for(inputs: DoctorInputs, model: ModelFile) -> Iterator[Diagnosis]:
+def _room_for(inputs: DoctorInputs, model: StoredModel) -> Iterator[Diagnosis]:
     subject, machine = Subject("memory"), inputs.machine
-    needs = (model.size or _size(model.path)) + WORKING_MEMORY
+    needs = model.size + WORKING_MEMORY
     if needs > machine.memory:
         message = f"{model.name} needs about {_gib(needs)}, this machine has {_gib(machine.memory)}"
         yield subject.warning("memory-too-small", message, "choose a smaller model or quantization, for example Q4_K_M")
@@ -158,10 +159,6 @@ def _refuses(folder: Path) -> str:
             return ""
     except OSError as error:
         return os.strerror(error.errno) if error.errno else str(error)
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
 
 
 def _gib(size: int) -> str:

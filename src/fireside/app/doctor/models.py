@@ -7,12 +7,13 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from fireside.app.doctor.diagnosis import Diagnosis, Subject
-from fireside.app.doctor.inputs import DoctorInputs, ModelFile
+from fireside.app.doctor.inputs import DoctorInputs
 from fireside.core.errors import FiresideError, Invalid
 from fireside.engines.engine import Engine
 from fireside.engines.ollama import OllamaEngine
 from fireside.models.card import ModelCard
 from fireside.models.gguf import read_header, verify
+from fireside.models.store import StoredModel
 
 ENGINE_SECONDS = 2.0
 BLOCK = 1 << 20
@@ -26,13 +27,13 @@ async def files(inputs: DoctorInputs) -> list[Diagnosis]:
     return found or [subject.ok(f"{number} whole" if number else "none stored")]
 
 
-def _file(model: ModelFile) -> list[Diagnosis]:
+def _file(model: StoredModel) -> list[Diagnosis]:
     subject = Subject("model files")
     again = f"fireside models rm {model.name}, then pull or add it again"
     if not model.path.is_file():
         return [subject.error("model-file-missing", f"{model.name}: {model.path} is gone", again)]
     actual = model.path.stat().st_size
-    if model.size and actual != model.size:
+    if actual != model.size:
         message = f"{model.name}: {actual} bytes instead of {model.size}; it was cut or changed"
         return [subject.error("model-file-changed", message, again)]
     try:
@@ -44,7 +45,7 @@ def _file(model: ModelFile) -> list[Diagnosis]:
 
 async def hashes(inputs: DoctorInputs) -> list[Diagnosis]:
     subject = Subject("model hashes")
-    known = [model for model in inputs.models if model.sha256 and model.path.is_file()]
+    known = [model for model in inputs.models if model.path.is_file()]
     found = []
     for model in known:
         if await asyncio.to_thread(_sha256, model.path) != model.sha256:

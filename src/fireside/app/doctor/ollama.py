@@ -136,6 +136,7 @@ def failure(error: FiresideError, endpoint: Endpoint, subject: Subject) -> Diagn
         return subject.error(
             "ollama-timeout", message, "is it on? may you reach it? tailscale ping HOST, or: ping HOST"
         )
+    error = ollama_errors.improve(error, url=endpoint.url, engine=subject.name)
     cause = str(error.context.get("cause", ""))
     if isinstance(error, NotPermitted) and cause != "host":
         return subject.failed("ollama-not-allowed", error)
