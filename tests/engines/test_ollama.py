@@ -129,10 +129,14 @@ async def test_a_choice_of_a_tool_that_is_not_offered_is_refused(engine):
         await read(engine.chat(ask(tools=(WEATHER,), tool_choice="rain"), CODER))
 
 
-async def test_tools_for_a_model_without_them_are_refused_before_sending(fake, engine):
+async def test_what_a_model_cannot_is_refused_before_sending(fake, engine):
     card = replace(CODER, capabilities=frozenset(("chat",)))
     with pytest.raises(Invalid, match="cannot call tools"):
         await read(engine.chat(ask(tools=(WEATHER,)), card))
+    with pytest.raises(Invalid, match="cannot see images"):
+        await read(engine.chat(ChatRequest((Message("user", "?", images=(b"png",)),)), card))
+    with pytest.raises(Invalid, match="at least one message"):
+        await read(engine.chat(ChatRequest(()), card))
     assert fake.requests == []
 
 

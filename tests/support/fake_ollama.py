@@ -1,6 +1,6 @@
 """A server that keeps Ollama's contract on loopback, and breaks it on demand.
 
-    async with FakeOllama("Hello there.") as fake:
+    async with FakeOllama(["Hello there."]) as fake:
         ...  # fake.url
 
 Behaviour is that of the 0.33 line as written down in reference/ollama.md. ``fake.faults`` may be changed at any time; whatever waits,

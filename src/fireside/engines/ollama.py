@@ -76,11 +76,10 @@ class OllamaEngine:
         return self.client.boundary
 
     async def chat(self, request: ChatRequest, card: ModelCard) -> AsyncIterator[Delta]:
+        _refuse_impossible(request, card)
         prompt = measure(request)
         num_ctx = self._fit(card, prompt, request.sampling.max_tokens)
         forced = forced_tools(request)
-        if request.tools and request.tool_choice != "none" and not card.can("tools"):
-            raise Invalid(f"{card.name} cannot call tools", remedy="choose a model that can: fireside models list")
         if forced:
             request = replace(request, response_format=ResponseFormat(wire.call_schema(forced)))
         body = wire.write_chat(
@@ -253,6 +252,17 @@ def _read_chat(value: wire.Json) -> tuple[list[Delta], Line]:
 def _read_generate(value: wire.Json) -> tuple[list[Delta], Line]:
     line = wire.read(value, wire.GenerateLine)
     return wire.read_generate_line(line), line
+
+
+def _refuse_impossible(request: ChatRequest, card: ModelCard) -> None:
+    if not request.messages:
+        # To Ollama it would mean: load the model, and say nothing.
+        raise Invalid("a conversation needs at least one message", remedy="ask something")
+    remedy = "choose a model that can: fireside models list"
+    if request.tools and request.tool_choice != "none" and not card.can("tools"):
+        raise Invalid(f"{card.name} cannot call tools", remedy=remedy)
+    if any(message.images for message in request.messages) and not card.can("vision"):
+        raise Invalid(f"{card.name} cannot see images", remedy=remedy)
 
 
 def _refuse_cloud(model: str) -> None:
