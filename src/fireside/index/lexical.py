@@ -29,24 +29,39 @@ B = 0.75
 STEM_WEIGHT = 2
 FOLDERS = 3
 MAX_COUNT = 255
+MAX_REMEMBERED = 400_000
+ENDING = re.compile(
+    r"(?:(?<=....)(?:ization|isation|ational|fulness|iveness|ousness|ation|ition|ator|itor|izer|iser|ments?|ness|ities|ity|ible|able|ive"
+    r"|ize|ise|ate|ion|ors|ers|or|al|ly)|(?<=[aeiouy]..|.[aeiouy].|..[aeiouy])(?:ing|ed|er))$"
+)
 
 
 class Words:
-    """Splits words into terms and remembers what it has split. One per index; not shared between threads."""
+    """Splits words into terms and remembers what it has split. Not shared between threads."""
 
     def __init__(self) -> None:
-        self._terms: dict[str, tuple[str, ...]] = {}
+        self._parts: dict[str, tuple[str, ...]] = {}
+        self._generic: dict[str, frozenset[str]] = {}
+
+    def parts(self, word: str) -> tuple[str, ...]:
+        """The parts of one word, stemmed."""
+        known = self._parts.get(word)
+        if known is None:
+            if len(self._parts) > MAX_REMEMBERED:
+                self._parts.clear()
+            known = self._parts[word] = tuple(stem(part.lower()) for part in PART.findall(word))
+        return known
 
     def of(self, word: str) -> tuple[str, ...]:
         """The terms of one word: its parts, and the whole of it when there are several."""
-        known = self._terms.get(word)
-        if known is None:
-            parts = [stem(part.lower()) for part in PART.findall(word)]
-            known = tuple(parts) if len(parts) == 1 else (*parts, word.strip("_$").lower())
-            if len(self._terms) > 400_000:
-                self._terms.clear()
-            self._terms[word] = known
-        return known
+        parts = self.parts(word)
+        return parts if len(parts) == 1 else (*parts, word.strip("_$").lower())
+
+    def generic(self, names: str) -> frozenset[str]:
+        """The parts of a list of names, remembered."""
+        if names not in self._generic:
+            self._generic[names] = frozenset(part for name in names.split() for part in self.parts(name))
+        return self._generic[names]
 
     def count(self, text: str) -> Counter[str]:
         """How often each term occurs in a text."""
@@ -66,7 +81,10 @@ class Words:
 
 
 def stem(word: str) -> str:
-    """Cut English endings: a light form of Porter's (1980) first steps. Short words and words with digits stay."""
+    """Cut English endings, twice: validates, validation and validator become valid (in the manner of Porter, 1980, but rougher).
+
+    Only for matching; short words, and words that are not plain ASCII letters, stay.
+    """
     if len(word) < 4 or not word.isascii() or not word.isalpha():
         return word
     if word.endswith("ies") and len(word) > 4:
@@ -75,13 +93,13 @@ def stem(word: str) -> str:
         word = word[:-2]
     elif word.endswith("s") and not word.endswith(("ss", "us", "is")):
         word = word[:-1]
-    for ending in ("ing", "ed"):
-        root = word.removesuffix(ending)
-        if root != word and len(root) >= 3 and any(vowel in root for vowel in "aeiouy"):
-            if len(root) > 3 and root[-1] == root[-2] and root[-1] not in "lsz":
-                root = root[:-1]
-            word = root
+    for _ in range(2):
+        ending = ENDING.search(word)
+        if ending is None:
             break
+        word = word[: ending.start()]
+        if len(word) > 3 and word[-1] == word[-2] and word[-1] not in "lsz":
+            word = word[:-1]
     return word[:-1] if word.endswith("e") and len(word) > 4 else word
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tree_sitter import Node
 
 CHUNK_LENGTH = 750
-FULL_ENOUGH = 350
+FULL_ENOUGH = 250
 HEAD_LENGTH = 200
 CRUMB = 60
 
