@@ -115,6 +115,12 @@ def test_set_and_unset_change_the_file_and_say_so(terminal):
     assert terminal.said("get", "server.port") == "8000\n"
 
 
+def test_a_value_may_begin_with_a_minus(terminal):
+    terminal.said("set", "seed", "-5", "--project")
+    assert terminal.house.load().origin("seed").layer == "project"
+    assert terminal.said("get", "seed") == "-5\n"
+
+
 def test_set_says_when_something_else_goes_before_it(terminal):
     terminal.environ["FIRESIDE_SEED"] = "1"
     terminal.said("set", "seed", "2")

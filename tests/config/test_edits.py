@@ -197,7 +197,7 @@ def test_a_text_written_by_somebody_else_meanwhile_is_not_overwritten(house):
 
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=10)
-names = text.filter(lambda name: not is_secret((name,), lambda key: False))
+names = text.filter(lambda name: not is_secret((name,), "x", lambda key: False))
 changes = (
     st.tuples(st.just(("theme",)), text)
     | st.tuples(st.just(("seed",)), st.integers(-(2**63), 2**63 - 1))

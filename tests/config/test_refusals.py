@@ -63,7 +63,15 @@ def test_a_secret_is_not_set_either(house, key):
     "name", ["max_tokens", "tokens", "tokenizer", "secrets_from", "author", "keys", "password_length"]
 )
 def test_words_that_only_look_alike_are_no_secrets(name):
-    assert not is_secret(("agent", name), lambda key: False)
+    assert not is_secret(("agent", name), 1, lambda key: False)
+
+
+@pytest.mark.parametrize(
+    ("value", "secret"),
+    [("", False), ("openai", False), ("my-box_2", False), (SECRET * 2, True), ("sk-A", True)],
+)
+def test_a_key_that_names_a_secret_takes_a_name_but_not_the_secret(value, secret):
+    assert is_secret(("engines", "gpu", "key_name"), value, lambda key: False) is secret
 
 
 def test_a_secret_from_another_layer_is_not_listed(house):

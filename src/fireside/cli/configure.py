@@ -88,7 +88,8 @@ def get(source: Source, key: str) -> None:
         click.echo("" if value is None else value if isinstance(value, str) else show_value(value))
 
 
-@click.command("set")
+# A value may begin with a minus.
+@click.command("set", context_settings={"ignore_unknown_options": True})
 @click.argument("key")
 @click.argument("value")
 @project_option

@@ -130,7 +130,7 @@ class Config(Generic[T]):
         """What a user's text means for this key: TOML or plain text, whichever its type takes; the text itself where nothing fits."""
         path = split_key(key)
         # Whether there is such a key or not, a secret is refused when it is set; it must not be looked at more closely before.
-        return text if is_secret(path, self._stack.rules.secret_keys) else self._place(path).read(text)
+        return text if is_secret(path, text, self._stack.rules.secret_keys) else self._place(path).read(text)
 
     def set(self, key: str, value: object, *, layer: WritableLayer = "user") -> frozenset[str]:
         """Set a key in a file, keeping what else is in it, or for this process only; returns the keys that changed.
@@ -138,7 +138,7 @@ class Config(Generic[T]):
         Text for a key that takes none is read as by ``parse``. Raises ``Invalid``, and changes nothing, where the whole would not fit.
         """
         path = split_key(key)
-        if layer != "runtime" and is_secret(path, self._stack.rules.secret_keys):
+        if layer != "runtime" and is_secret(path, value, self._stack.rules.secret_keys):
             refusal = secret_problem(path)
             raise Invalid(refusal.text, remedy=refusal.remedy, key=key)
         fitted = self._place(path).fitted(plain(msgspec.to_builtins(value)))
@@ -230,7 +230,7 @@ class Config(Generic[T]):
         return changed
 
     def _shown(self, path: KeyPath, value: object) -> object:
-        return MASK if value and is_secret(path, self._stack.rules.secret_keys) else hide_passwords(value)
+        return MASK if value and is_secret(path, value, self._stack.rules.secret_keys) else hide_passwords(value)
 
     def _place(self, path: KeyPath) -> Shape:
         shape = self._stack.shape.at(path)

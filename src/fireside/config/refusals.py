@@ -9,22 +9,31 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from fireside.config.environment import variable_of
 from fireside.config.notation import PASSWORD_IN_URL, KeyPath, join_key
 from fireside.config.schema import Problem
+from fireside.config.secrets import NAME
 from fireside.config.sources import Layer
 
 SECRET_NAME = re.compile(
     r"(?:(?i:api[_-]?key|password|passwd|passphrase|secret|authorization|credentials?)|(?:^|[_-])(?i:token)|[a-z]Token)$"
 )
+# A key like key_name says under which name a secret is kept; whoever puts the secret itself there is told so all the same.
+NAMES_A_SECRET = re.compile(r"(?:key|token|password|secret)_name$")
+LONGEST_NAME = 32
 
 
-def is_secret(path: KeyPath, named: Callable[[str], bool]) -> bool:
-    """Whether the value at ``path`` must never be written or shown; ``named``: the caller's own rule for dotted keys."""
-    return bool(path) and (SECRET_NAME.search(path[-1]) is not None or named(join_key(path)))
+def is_secret(path: KeyPath, value: object, named: Callable[[str], bool]) -> bool:
+    """Whether ``value`` must not be written to ``path`` or shown there; ``named``: the caller's own rule for dotted keys."""
+    if named(join_key(path)):
+        return True
+    if NAMES_A_SECRET.search(path[-1]):
+        text = str(value)
+        return len(text) > LONGEST_NAME or (text != "" and not NAME.fullmatch(text))
+    return SECRET_NAME.search(path[-1]) is not None
 
 
 def refusals(layer: Layer, *, secret_keys: Callable[[str], bool], not_from_project: Sequence[str]) -> Iterator[Problem]:
     """What is refused in a file, whatever its value."""
     for path, value in _everything(layer.values):
-        if is_secret(path, secret_keys):
+        if is_secret(path, value, secret_keys):
             yield secret_problem(path)
         elif isinstance(value, str) and PASSWORD_IN_URL.search(value):
             text = f"{join_key(path)}: a password in an address is not kept in a file"
@@ -55,7 +64,7 @@ def _matches(path: KeyPath, pattern: str) -> bool:
 
 def _everything(value: object, path: KeyPath = ()) -> Iterator[tuple[KeyPath, object]]:
     """Every value and list, what is in lists too, and tables that are empty."""
-    if isinstance(value, Mapping) and value:
+    if isinstance(value, Mapping) and (value or not path):
         for name, inner in value.items():
             yield from _everything(inner, (*path, name))
     elif isinstance(value, list):

@@ -4,7 +4,7 @@ Knows how layers become settings, not what is in force.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
@@ -12,7 +12,7 @@ import msgspec
 
 from fireside.config.environment import environment_layer
 from fireside.config.merge import Merged
-from fireside.config.notation import KeyPath, leaves
+from fireside.config.notation import KeyPath, join_key, leaves
 from fireside.config.paths import PROJECT_FILE, Paths
 from fireside.config.refusals import refusals
 from fireside.config.schema import Problem, Shape, problems
@@ -155,16 +155,21 @@ class Stack(Generic[T]):
 def _invalid(wrong: Sequence[Wrong], being_set: Collection[KeyPath | None]) -> Invalid:
     ordered = sorted(wrong, key=lambda entry: (entry.rank, entry.origin.line or 0))
     for key in filter(None, being_set):
-        within = [entry for entry in ordered if entry.problem.path[: len(key)] == key]
-        # The value just given is what the user is looking at, and the line it would have had means nothing to them.
-        given = [entry._replace(origin=replace(entry.origin, line=None)) for entry in within]
-        ordered = given + [entry for entry in ordered if entry not in within]
+        # What was just asked for comes first, and without a place: it is in no file.
+        given = [entry._replace(origin=Origin("default")) for entry in ordered if _concerns(entry.problem.path, key)]
+        ordered = given + [entry for entry in ordered if not _concerns(entry.problem.path, key)]
     first = ordered[0]
     more = f" (and {len(ordered) - 1} more: fireside config validate)" if len(ordered) > 1 else ""
+    shown = f"fireside config show {join_key(first.problem.path[:1])}".rstrip()
     return Invalid(
         f"{first}{more}",
-        remedy=first.problem.remedy or REMEDIES.get(first.origin.layer, "fireside config show --origin"),
+        remedy=first.problem.remedy or REMEDIES.get(first.origin.layer, shown),
         problems=tuple(map(str, ordered)),
         file=str(first.origin.file or ""),
         line=first.origin.line or 0,
     )
+
+
+def _concerns(path: KeyPath, key: KeyPath) -> bool:
+    """Whether one lies within the other."""
+    return path[: len(key)] == key[: len(path)]
