@@ -153,10 +153,11 @@ async def test_a_plugin_that_cannot_be_loaded_is_told(tmp_path):
 
 async def test_a_misspelt_variable_is_told_with_what_was_meant(tmp_path):
     environ = {"FIRESIDE_OLAMA_URL": "x", "FIRESIDE_SECRET_A": "x", "FIRESIDE_A__B": "x", "FIRESIDE_HOME": "x"}
-    known = frozenset(("FIRESIDE_OLLAMA_URL", "FIRESIDE_HOME"))
-    (told,) = ill(await configuration.variables(house(tmp_path, environ=environ, variables=known)))
-    assert told.code == "variable-unknown"
-    assert told.remedy == "did you mean FIRESIDE_OLLAMA_URL?"
+    environ |= {"FIRESIDE_MODEL": "x", "FIRESIDE_MODL": "x"}
+    inputs = house(tmp_path, environ=environ, variables=frozenset(("FIRESIDE_MODEL",)))
+    first, second = ill(await configuration.variables(inputs))
+    assert (first.code, first.remedy) == ("variable-unknown", "did you mean FIRESIDE_MODEL?")
+    assert second.remedy == "did you mean FIRESIDE_OLLAMA_URL?"
 
 
 @pytest.mark.parametrize(

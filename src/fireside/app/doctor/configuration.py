@@ -6,7 +6,9 @@ from difflib import get_close_matches
 
 from fireside.app.doctor.diagnosis import Diagnosis, Subject
 from fireside.app.doctor.inputs import DoctorInputs
+from fireside.engines.endpoint import VARIABLES
 
+OWN = frozenset(("FIRESIDE_HOME", "FIRESIDE_DEBUG", *(name for name in VARIABLES if name.startswith("FIRESIDE_"))))
 PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 LOOPBACK = ("localhost", "127.0.0.1", "*")
 
@@ -38,11 +40,11 @@ async def variables(inputs: DoctorInputs) -> list[Diagnosis]:
 
 def _means_something(name: str, inputs: DoctorInputs) -> bool:
     # Those with two underscores are settings, and checked with the settings.
-    return name in inputs.variables or name.startswith("FIRESIDE_SECRET_") or "__" in name
+    return name in OWN | inputs.variables or name.startswith("FIRESIDE_SECRET_") or "__" in name
 
 
 def _meant(name: str, inputs: DoctorInputs) -> str:
-    close = get_close_matches(name, inputs.variables, n=1, cutoff=0.6)
+    close = get_close_matches(name, OWN | inputs.variables, n=1, cutoff=0.6)
     return f"did you mean {close[0]}?" if close else f"unset {name}"
 
 

@@ -49,7 +49,7 @@ class OllamaTarget:
 class DoctorInputs:
     """``problem``: why the configuration cannot be used; then the rest is looked at with the defaults.
 
-    ``variables``: the ``FIRESIDE_`` variables that mean something, beside those with two underscores. ``aliases``: name -> MODEL or
+    ``variables``: the ``FIRESIDE_`` variables that stand for a setting, beside those with two underscores. ``aliases``: name -> MODEL or
     MODEL@ENGINE. ``engines``: all of them, Ollama too. ``plugins``: engines of other packages that cannot be loaded. ``needs_secret``:
     engine -> the name of its secret. ``index_folder``: this project's index. ``probe``: the command that tries the embedded engine.
     ``self_test``: runs it on a small model and says in one line how that went; raises ``FiresideError``.
