@@ -1,8 +1,10 @@
 import json
 import os
+import re
 import sys
 import tomllib
 from contextlib import closing, contextmanager
+from pathlib import Path
 
 import pexpect
 import pytest
@@ -10,6 +12,7 @@ from click.testing import CliRunner
 
 from fireside.cli.configure import make_config_group
 from fireside.config.layers import NotLoaded
+from fireside.config.paths import Paths
 from fireside.core.errors import FiresideError
 from support.keyrings import MemoryKeyring, keyring_in_use
 from support.settings import House
@@ -161,7 +164,7 @@ def test_a_file_that_does_not_fit_is_told_by_show_and_repaired_by_set_and_unset(
 def test_validate_tells_every_problem(terminal):
     terminal.house.user("theme = 1\nseed = 'x'\n[server]\nport = 0")
     error = terminal.refused("validate")
-    assert f"{terminal.house.user_file}:1: theme" in error.message
+    assert error.message == f"{terminal.house.user_file}:1: theme: expected text, got 1"
     assert [line.split(": ")[0] for line in terminal.result.stderr.splitlines()] == [
         f"{terminal.house.user_file}:{line}" for line in (2, 4)
     ]
@@ -267,6 +270,7 @@ def test_nothing_printed_holds_a_secret(terminal):
 
 
 PROGRAM = """
+import re
 import sys
 from pathlib import Path
 from fireside.cli.configure import make_config_group
@@ -318,3 +322,18 @@ def test_a_text_that_does_not_fit_can_be_edited_again(terminal, tmp_path, monkey
         child.expect(pexpect.EOF)
     assert (tmp_path / "seen").read_text() == "seed = 'x'\n"
     assert terminal.house.user_file.read_text() == "seed = 7\n"
+
+
+def test_the_examples_of_the_documentation_fit_the_real_settings(tmp_path):
+    from fireside.app.settings import load_config
+
+    page = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
+    examples = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    file = Paths.from_environment({"FIRESIDE_HOME": str(tmp_path)}).user_file
+    file.parent.mkdir()
+    for example in examples:
+        file.write_text(example)
+        config = load_config(None, {"FIRESIDE_HOME": str(tmp_path)})
+        for command in re.findall(r"^fireside config set ([a-z.]+) (.+)$", page, re.MULTILINE):
+            config.set(command[0], config.parse(command[0], command[1].strip("'")), layer="runtime")
+    assert len(examples) >= 2

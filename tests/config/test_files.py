@@ -1,8 +1,15 @@
 import os
 
+import msgspec
 import pytest
+import tomlkit
+from hypothesis import given
+from hypothesis import settings as limits
+from hypothesis import strategies as st
 
+from fireside.config.notation import show_value
 from fireside.core.errors import Invalid
+from support.settings import House
 
 
 def refused(house):
@@ -81,3 +88,34 @@ def test_a_file_saved_with_a_byte_order_mark_and_crlf_reads_like_any_other(house
     config = house.load()
     assert (config.settings.theme, config.settings.server.port) == ("a", 5)
     assert config.origin("server.port").line == 4
+
+
+keys = st.sampled_from(
+    ["theme", "depth", "seed", "aliases", "rules", "server", "privacy", "engines", "kind", "url", "port", "x"]
+)
+values = st.recursive(
+    st.sampled_from(["local", "remote", "quick", ""]) | st.booleans() | st.integers(-2, 9) | st.floats() | st.dates(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=3),
+    max_leaves=10,
+)
+
+
+@limits(max_examples=60, deadline=None)
+@given(st.dictionaries(keys, values, max_size=4), st.dictionaries(keys, values, max_size=2), st.binary(max_size=12))
+def test_whatever_stands_in_the_layers_it_fits_or_is_refused(tmp_path_factory, user, project, noise):
+    house = House(tmp_path_factory.mktemp("house"))
+    house.user(tomlkit.dumps(user))
+    house.project(tomlkit.dumps(project))
+    with house.project_file.open("ab") as file:
+        file.write(noise)
+    environ = {f"FIRESIDE_{key.upper()}": show_value(value) for key, value in user.items()}
+    for refusal in filter(None, (refusal_of(house, {}), refusal_of(house, environ))):
+        assert refusal.message.isprintable()
+        assert refusal.remedy
+
+
+def refusal_of(house, environ):
+    try:
+        house.load(environ)
+    except Invalid as error:
+        return error

@@ -103,6 +103,13 @@ def test_a_project_cannot_open_the_network_or_choose_a_program(house, text, key)
     assert text == "[privacy]" or house.load().origin(key).layer == "user"
 
 
+def test_a_list_a_project_may_not_set_is_one_problem(house):
+    house.project('privacy.hosts = ["a", "b"]')
+    with pytest.raises(Invalid) as caught:
+        house.load()
+    assert len(caught.value.context["problems"]) == 1
+
+
 def test_a_project_may_set_what_is_not_named(house):
     house.project("[engines.embedded]\nslots = 2")
     assert house.load().get("engines.embedded.slots") == 2

@@ -15,7 +15,7 @@ import click
 import msgspec
 
 from fireside.cli.door import here
-from fireside.cli.editing import echo_further_problems, edit_settings
+from fireside.cli.editing import echo_further_problems, edit_settings, first_problem
 from fireside.config.layers import Config, NotLoaded
 from fireside.config.notation import join_key, show_value, split_key
 from fireside.config.paths import PROJECT_FILE
@@ -132,7 +132,7 @@ def validate(source: Source, file: Path | None) -> None:
         click.echo(f"valid: {_checked(source, file)}")
     except Invalid as error:
         echo_further_problems(error)
-        raise
+        raise Invalid(first_problem(error), remedy=error.remedy) from error
 
 
 @click.command()

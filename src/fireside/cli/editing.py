@@ -45,6 +45,12 @@ def edit_settings(config: Config[Any], layer: FileName) -> None:
         return
 
 
+def first_problem(error: Invalid) -> str:
+    """The first problem alone, for a reader who sees the others too."""
+    problems = error.context.get("problems", ())
+    return str(problems[0]) if isinstance(problems, tuple) and problems else error.message
+
+
 def echo_further_problems(error: Invalid) -> None:
     """All but the first problem, which the error's own line has."""
     problems = error.context.get("problems", ())
@@ -55,10 +61,12 @@ def echo_further_problems(error: Invalid) -> None:
 def _again_or_give_up(error: Invalid, draft: Path) -> None:
     echo_further_problems(error)
     if sys.stdin.isatty():
-        click.echo(error.message, err=True)
+        click.echo(first_problem(error), err=True)
         if click.confirm("Edit again?", default=True, err=True):
             return
-    raise Invalid(error.message, remedy=f"the old settings stay in force; your text is kept in {draft}") from error
+    raise Invalid(
+        first_problem(error), remedy=f"the old settings stay in force; your text is kept in {draft}"
+    ) from error
 
 
 def _draft(config: Config[Any], text: str) -> Path:

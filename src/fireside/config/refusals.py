@@ -32,13 +32,15 @@ def is_secret(path: KeyPath, value: object, named: Callable[[str], bool]) -> boo
 
 def refusals(layer: Layer, *, secret_keys: Callable[[str], bool], not_from_project: Sequence[str]) -> Iterator[Problem]:
     """What is refused in a file, whatever its value."""
+    told: set[KeyPath] = set()
     for path, value in _everything(layer.values):
         if is_secret(path, value, secret_keys):
             yield secret_problem(path)
         elif isinstance(value, str) and PASSWORD_IN_URL.search(value):
             text = f"{join_key(path)}: a password in an address is not kept in a file"
             yield Problem(path, text, f"put the address into the environment variable {variable_of(path)} instead")
-        elif layer.name == "project" and any(_matches(path, pattern) for pattern in not_from_project):
+        elif path[:-1] not in told and layer.name == "project" and any(_matches(path, p) for p in not_from_project):
+            told.add(path)
             text = (
                 f"{join_key(path)}: a project may not set this, as it could send your code elsewhere or run a program"
             )
