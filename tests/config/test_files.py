@@ -1,6 +1,5 @@
 import os
 
-import msgspec
 import pytest
 import tomlkit
 from hypothesis import given
