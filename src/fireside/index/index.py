@@ -4,12 +4,14 @@ Any number of processes may read; one writes at a time. A reader sees the last c
 disk can always be made again, so a damaged or outdated index is thrown away, rebuilt, and the report says so.
 """
 
+import errno
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -49,7 +51,7 @@ class Index:
     def open(cls, workspace: Workspace, folder: Path) -> "Index":
         """The index of ``workspace`` in ``folder``, made when there is none. Nothing is read from the project yet."""
         index = cls(workspace, folder)
-        with _spoken(folder):
+        with index._spoken():
             folder.mkdir(parents=True, exist_ok=True)
             index._reader()
         return index
@@ -60,7 +62,14 @@ class Index:
         While another process writes, the generation that is there goes on being served and the report tells how many files are pending;
         when there is none yet, this waits.
         """
-        return self._mended(lambda: self._update(progress, rebuild))
+        with self._spoken():
+            try:
+                return self._update(progress, rebuild)
+            except sqlite3.OperationalError:
+                raise
+            except sqlite3.DatabaseError as error:
+                self._begin_again(error)
+                return self._update(progress, rebuild)
 
     def search(
         self,
@@ -157,7 +166,7 @@ class Index:
         if self._store is None:
             found = Store.open(self.folder)
             if isinstance(found, str):
-                with self._lock():
+                with self._writing:
                     # Another process may have made it while this one waited.
                     found = Store.open(self.folder)
                     if isinstance(found, str):
@@ -167,23 +176,39 @@ class Index:
         return self._store
 
     def _update(self, progress: Callable[[Progress], None] | None, rebuild: bool) -> IndexReport:
-        store = self._reader()
-        generation = store.generation()
-        changes, skipped, _ = build.changes_since(self.workspace, store)
-        if not changes.count and generation and not rebuild:
-            self._pending = 0
-            return build.report(store, skipped)
-        from filelock import Timeout
-
+        """Nothing here keeps readers of this process waiting but the walk."""
+        with self._guard:
+            store = self._reader()
+            generation = store.generation()
+            changes, skipped, _ = build.changes_since(self.workspace, store)
+            if not changes.count and generation and not rebuild:
+                self._pending = 0
+                return build.report(store, skipped)
+        if not self._take_turn(generation, changes.count, progress):
+            with self._guard:
+                self._pending = build.pending(self.workspace, store)
+                return replace(build.report(store, skipped), pending=self._pending)
         try:
-            with self._lock(PATIENCE if generation else -1):
-                report = self._write(progress, rebuild)
-        except Timeout:
-            self._pending = build.pending(self.workspace, store)
-            return replace(build.report(store, skipped), pending=self._pending)
+            report = self._write(progress, rebuild)
+        finally:
+            self._writing.release()
         self._pending = 0
         rebuilt, self._rebuilt = self._rebuilt, ""
         return replace(report, rebuilt=rebuilt)
+
+    def _take_turn(self, generation: int, waiting: int, progress: Callable[[Progress], None] | None) -> bool:
+        """Take the writer's lock. Gives up soon when there is a generation to serve meanwhile, else waits for as long as it takes."""
+        from filelock import Timeout
+
+        try:
+            self._writing.acquire(timeout=PATIENCE)
+        except Timeout:
+            if generation:
+                return False
+            if progress is not None:
+                progress(Progress(0, waiting, "another process is reading the project"))
+            self._writing.acquire(timeout=-1)
+        return True
 
     def _write(self, progress: Callable[[Progress], None] | None, rebuild: bool) -> IndexReport:
         # A connection of its own: what this one writes must not be seen by readers in this process before it is complete.
@@ -195,44 +220,46 @@ class Index:
         finally:
             writer.close()
 
-    def _lock(self, seconds: float = -1) -> "BaseFileLock":
+    @cached_property
+    def _writing(self) -> "BaseFileLock":
         from filelock import FileLock
 
-        return FileLock(self.folder / LOCK, timeout=seconds)
+        return FileLock(self.folder / LOCK)
 
     def _mended(self, work: Callable[[], Answer]) -> Answer:
         """Do ``work``; when the index turns out to be damaged, make it again and do it once more."""
-        with self._guard, _spoken(self.folder):
+        with self._guard, self._spoken():
             try:
                 return work()
             except sqlite3.OperationalError:
                 raise
             except sqlite3.DatabaseError as error:
-                self.close()
-                with self._lock():
-                    self._store = Store.create(self.folder)
-                    self._rebuilt = f"it was damaged ({error})"
-                    self._write(None, rebuild=False)
+                self._begin_again(error)
+                self._update(None, rebuild=False)
                 return work()
 
+    def _begin_again(self, error: sqlite3.DatabaseError) -> None:
+        with self._guard, self._writing:
+            self.close()
+            self._store = Store.create(self.folder)
+            self._rebuilt = f"it was damaged ({error})"
 
-@contextmanager
-def _spoken(folder: Path) -> Iterator[None]:
-    """Say what SQLite and the disk complain about in words a user can act on."""
-    try:
-        yield
-    except FiresideError:
-        raise
-    except sqlite3.OperationalError as error:
-        full = "full" in str(error)
-        kind = OutOfResources if full or "locked" in str(error) else NotPermitted
-        remedy = (
-            "free some disk space"
-            if full
-            else f"check that {folder} can be written, or remove it: it can be made again"
+    @contextmanager
+    def _spoken(self) -> Iterator[None]:
+        """Say what SQLite and the disk complain about in words a user can act on."""
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            raise self._failure(str(error), full="full" in str(error)) from error
+        except OSError as error:
+            raise self._failure(error.strerror or str(error), full=error.errno == errno.ENOSPC) from error
+
+    def _failure(self, words: str, *, full: bool) -> FiresideError:
+        if full:
+            return OutOfResources(
+                f"there is no room for the index in {self.folder}: {words}", remedy="free some disk space"
+            )
+        return NotPermitted(
+            f"the index in {self.folder} cannot be used: {words}",
+            remedy=f"check that it can be written: ls -ld {self.folder}",
         )
-        raise kind(f"the index in {folder} cannot be used: {error}", remedy=remedy) from error
-    except OSError as error:
-        raise NotPermitted(
-            f"the index in {folder} cannot be used: {error.strerror or error}", remedy=f"check: ls -ld {folder}"
-        ) from error

@@ -87,9 +87,10 @@ class Store:
         except sqlite3.DatabaseError as error:
             return f"it was damaged ({error})"
         try:
-            if store.format() == FORMAT:
+            found = store.format()
+            if found == FORMAT:
                 return store
-            reason = "it was made by another version of Fireside"
+            reason = "it was made by another version of Fireside" if found else "it was incomplete"
         except sqlite3.DatabaseError as error:
             reason = f"it was damaged ({error})"
         store.close()

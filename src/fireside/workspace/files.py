@@ -175,13 +175,16 @@ def _encodes(path: str) -> bool:
 def _bytes(path: Path, max_bytes: int) -> bytes | Unread:
     # O_NONBLOCK: opening a pipe nobody writes to would otherwise wait for ever.
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         facts = os.fstat(descriptor)
         if not stat.S_ISREG(facts.st_mode):
             return Unread("not a regular file")
         if facts.st_size > max_bytes:
             return Unread(f"larger than {max_bytes / 1_000_000:g} MB")
-        return file.read(max_bytes + 1)
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read(max_bytes + 1)
+    finally:
+        os.close(descriptor)
 
 
 def _looks_binary(head: bytes) -> bool:

@@ -38,7 +38,7 @@ class Workspace:
             os.scandir(self.root).close()
         except PermissionError as error:
             raise NotPermitted(f"{root} cannot be read: {error.strerror}", remedy=f"check: ls -ld {root}") from error
-        except (OSError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             raise Invalid(f"{str(root)[:200]!r} is not a folder: {error}", remedy="check the path") from error
         self.max_bytes = max_bytes
 
@@ -76,6 +76,8 @@ class Workspace:
             real = (self.root / text).resolve()
         except (OSError, RuntimeError, ValueError) as error:
             raise Invalid(f"{text[:200]!r} cannot be followed: {error}", remedy="check the links in it") from error
+        if real.is_symlink():
+            raise Invalid(f"{text[:200]!r} is a link that leads to itself", remedy="check the links in it")
         if not real.is_relative_to(self.root):
             raise NotPermitted(f"{text[:200]} is outside {self.root}", remedy="give a path inside the project")
         return real
