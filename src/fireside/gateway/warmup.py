@@ -1,0 +1,43 @@
+"""Load a model, and compute the start of its prompt, before someone waits for it; once, however many ask."""
+
+import hashlib
+import time
+
+from fireside.core.events import EventBus
+from fireside.core.requests import ChatRequest
+from fireside.engines.engine import Engine
+from fireside.gateway.flights import Flights
+from fireside.gateway.signals import ModelWarmed
+from fireside.models.card import ModelCard
+
+
+class Warmup:
+    """Who asks for a warm-up that is under way waits for that one; when the last of them leaves, it is broken off."""
+
+    def __init__(self, events: EventBus) -> None:
+        self._events = events
+        self._flights: Flights[None] = Flights()
+
+    async def warm(self, engine: Engine, card: ModelCard, request: ChatRequest) -> None:
+        """Raises what the engine raises."""
+        key = (engine.name, card.name, stable_start(request))
+        await self._flights.join(key, lambda: self._run(engine, card, request))
+
+    async def aclose(self) -> None:
+        await self._flights.aclose()
+
+    async def _run(self, engine: Engine, card: ModelCard, request: ChatRequest) -> None:
+        started = time.monotonic()
+        await engine.warm(request, card)
+        self._events.publish(ModelWarmed(engine.name, card.name, time.monotonic() - started))
+
+
+def stable_start(request: ChatRequest) -> str:
+    """A digest of the part of a prompt that stays the same from turn to turn: the system messages and the tools."""
+    digest = hashlib.blake2b(digest_size=16)
+    for message in request.messages:
+        if message.role == "system":
+            digest.update(message.content.encode())
+    for tool in request.tools:
+        digest.update(repr(tool).encode())
+    return digest.hexdigest()
