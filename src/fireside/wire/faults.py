@@ -35,7 +35,7 @@ NO_MEMORY = re.compile(
     r"out of memory|not enough memory|insufficient memory|more system memory|cudamalloc|\boom\b", re.IGNORECASE
 )
 NO_MODEL = re.compile(
-    r"model\b.*\b(not found|does not exist|not exist|not loaded|unknown|no such)|(no such|unknown) model",
+    r"model\b.*\b(not found|does not exist|not exist|not loaded|unknown|no such)|(no such|unknown|invalid|not a valid) model",
     re.IGNORECASE | re.DOTALL,
 )
 NUMBERS = re.compile(r"\d[\d,]{1,12}")
@@ -77,7 +77,7 @@ NO_MODEL_MEANT = Meaning(ModelNotFound, "see what is there: fireside models list
 REFUSED = Meaning(Invalid, "the server does not take this request as it is: try another model or engine")
 FAILED = Meaning(Unknown, "try again; if it stays so, look at the server's log", retryable=True)
 MEANINGS: Mapping[int, Meaning] = {
-    401: Meaning(NotPermitted, "check the key: engines.<name>.api_key_secret says which secret holds it"),
+    401: Meaning(NotPermitted, "check the key: engines.<name>.key_name says which secret holds it"),
     403: Meaning(NotPermitted, "this key may not do that: ask for access, or use another model"),
     404: Meaning(Invalid, "the server has no such route: check the path of base_url"),
     405: Meaning(Invalid, "the server has no such route: check the path of base_url"),
@@ -139,8 +139,10 @@ def typed_error(
     """
     fault = read_fault(payload)
     code = status if status >= 400 else fault.status or STATUS_OF_TYPE.get(fault.kind, 500)
-    message = f"{source} says: {one_line(fault.message) or f'no reason given (status {code})'}"
     meaning = _meaning(fault, code, model, retry_after)
+    message = f"{source} says: {one_line(fault.message) or f'no reason given (status {code})'}"
+    if meaning.error is ModelNotFound and model not in message:
+        message = f"{model}: {message}"
     facts: dict[str, Any] = {"status": code, **dict(meaning.facts)}
     if meaning.error is ContextTooLong:
         facts |= _tokens(fault)
