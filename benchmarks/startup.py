@@ -31,7 +31,7 @@ def to_prompt(home: Path) -> tuple[float, float]:
     environ = {**os.environ, "FIRESIDE_HOME": str(home), "TERM": "xterm-256color"}
     begun = time.perf_counter()
     child = pexpect.spawn(FIRESIDE, ["chat"], env=environ, dimensions=(30, 100), timeout=20)
-    child.expect("› ")
+    child.expect("›")
     seconds = time.perf_counter() - begun
     memory = _resident(child.pid)
     child.sendeof()

@@ -30,7 +30,7 @@ def leave(child: "pexpect.spawn[str]") -> None:
 
 def test_a_question_is_answered_and_quit_leaves(harbour: Path):
     child = chat(harbour, *scripted("The berth is **chosen** by length."))
-    child.expect("› ")
+    child.expect("›")
     child.send("how is a berth chosen?\r")
     child.expect("by length")
     child.expect("looked at")
@@ -39,7 +39,7 @@ def test_a_question_is_answered_and_quit_leaves(harbour: Path):
 
 def test_help_and_an_unknown_command_show_what_there_is(harbour: Path):
     child = chat(harbour)
-    child.expect("› ")
+    child.expect("›")
     child.send("/nonsense\r")
     child.expect("there is no /nonsense")
     child.expect("/model")
@@ -50,12 +50,12 @@ def test_ctrl_c_stops_the_answer_and_keeps_the_conversation(harbour: Path, tmp_p
     script = tmp_path / "script.json"
     script.write_text('[{"when": "slow", "text": "begun and then a very long answer", "pace": 0.4}, {"text": "second answer"}]')
     child = chat(harbour, "--set", "engines.s.kind=scripted", "--set", f"engines.s.script={script}", "--set", "models.chat=@s")
-    child.expect("› ")
+    child.expect("›")
     child.send("be slow\r")
     child.expect("begun")
     child.sendintr()
     child.expect("what was said is kept")
-    child.expect("› ")
+    child.expect("›")
     child.send("again\r")
     child.expect("second answer")
     leave(child)
@@ -64,7 +64,7 @@ def test_ctrl_c_stops_the_answer_and_keeps_the_conversation(harbour: Path, tmp_p
 @pytest.mark.parametrize("columns", [20, 200])
 def test_any_width_of_terminal_is_drawn(harbour: Path, columns: int):
     child = chat(harbour, *scripted("Words that wrap."), columns=columns)
-    child.expect("› ")
+    child.expect("›")
     child.send("hello\r")
     child.expect("wrap")
     leave(child)
@@ -72,7 +72,7 @@ def test_any_width_of_terminal_is_drawn(harbour: Path, columns: int):
 
 def test_ctrl_d_leaves(harbour: Path):
     child = chat(harbour)
-    child.expect("› ")
+    child.expect("›")
     child.sendeof()
     child.expect(pexpect.EOF)
     child.close()

@@ -5,7 +5,6 @@ Works without a model too: then the answer is put together from the code itself 
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from fireside.core.streams import closing
 from typing import Annotated
 
 import msgspec
@@ -18,9 +17,10 @@ from fireside.context.project import Project
 from fireside.core.errors import FiresideError
 from fireside.core.messages import Message
 from fireside.core.requests import ChatRequest, Priority, Sampling, Usage
+from fireside.core.streams import closing
 from fireside.core.turns import ContextGathered, ReasoningDelta, TextDelta, TurnEvent, TurnFailed, TurnFinished
 from fireside.gateway.gateway import Gateway
-from fireside.index.chunks import Hit
+from fireside.index.chunks import Chunk, Hit, Symbol
 from fireside.models.card import ModelCard
 
 
@@ -43,14 +43,16 @@ class Agent:
         self._project = project
         self._settings = settings
 
-    async def turn(self, session: Session, question: str, *, attachments: Sequence[Attachment] = ()) -> AsyncIterator[TurnEvent]:
+    async def turn(
+        self, session: Session, question: str, *, attachments: Sequence[Attachment] = ()
+    ) -> AsyncIterator[TurnEvent]:
         """Everything that happens while ``question`` is answered. Ends with ``TurnFinished`` or ``TurnFailed``; raises nothing typed.
 
         Closing the iterator stops the answer; what was said until then stays in the session.
         """
         try:
             hits = await asyncio.to_thread(self._look, question)
-            card = await self._gateway.card_for(session.model, needs=("chat",))
+            card = await self._gateway.card_for(session.model, needs=["chat"])
             answer = self._extract(hits) if card is None else self._generate(session, question, hits, card, attachments)
             async with closing(answer) as events:
                 async for event in events:
@@ -66,9 +68,12 @@ class Agent:
     async def _extract(self, hits: Sequence[Hit]) -> AsyncIterator[TurnEvent]:
         shown = hits[: excerpts.MOST_SPANS]
         yield ContextGathered(tuple(cite(hit.chunk) for hit in shown))
-        for piece in excerpts.answer(shown):
+        for piece in await asyncio.to_thread(lambda: list(excerpts.answer(shown, self._defined))):
             yield TextDelta(piece)
         yield TurnFinished(Usage(), "stop", generated=False)
+
+    def _defined(self, chunk: Chunk) -> list[Symbol]:
+        return self._project.index.symbols_in(chunk.path, chunk.start_line, chunk.end_line)
 
     async def _generate(
         self, session: Session, question: str, hits: Sequence[Hit], card: ModelCard, attachments: Sequence[Attachment]
@@ -94,7 +99,7 @@ class Agent:
 
     async def warm(self, session: Session) -> None:
         """Load the model and compute the stable start of the prompt, while the user is still typing."""
-        card = await self._gateway.card_for(session.model, needs=("chat",))
+        card = await self._gateway.card_for(session.model, needs=["chat"])
         if card is not None:
             await self._gateway.warm(self._request(session, (Message("system", SYSTEM), *session.history)))
 

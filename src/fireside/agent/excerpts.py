@@ -3,33 +3,44 @@
 It never pretends to have understood the question: it shows what search found, and says so.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-from fireside.index.chunks import Chunk, Hit
+from fireside.index.chunks import Chunk, Hit, Symbol
 
 NO_MODEL = (
     "No model wrote this: these are the lines that match your question best.\n"
     "For a written answer, add a chat model: `fireside models pull URL-OF-A-GGUF`, or start Ollama and `ollama pull qwen2.5-coder:7b`."
 )
+NOTHING = "Nothing in this project matches that. Try the name of a function, a file, or other words.\n\n"
 MOST_SPANS = 5
 MOST_LINES = 12
+Defined = Callable[[Chunk], Sequence[Symbol]]
 
 
-def answer(hits: Sequence[Hit]) -> Iterator[str]:
-    """Markdown, piece by piece: a heading per span with its place, then its signature and documentation, or its first lines."""
+def answer(hits: Sequence[Hit], defined: Defined) -> Iterator[str]:
+    """Markdown, a piece for each span: its place, what its authors wrote about it, and its code from the signature on.
+
+    ``defined``: the definitions that begin in a chunk.
+    """
     if not hits:
-        yield "Nothing in this project matches that. Try the name of a function, a file, or other words.\n\n"
+        yield NOTHING
     for hit in hits[:MOST_SPANS]:
-        yield _span(hit.chunk)
+        yield _span(hit.chunk, defined(hit.chunk))
     yield NO_MODEL + "\n"
 
 
-def _span(chunk: Chunk) -> str:
-    place = f"{chunk.path}:{chunk.start_line}-{chunk.end_line}"
-    title = f"**{place}**" + (f" · `{chunk.symbol}`" if chunk.symbol else "")
+def _span(chunk: Chunk, symbols: Sequence[Symbol]) -> str:
+    title = f"**{chunk.path}:{chunk.start_line}-{chunk.end_line}**" + (f" · `{chunk.symbol}`" if chunk.symbol else "")
     if chunk.language == "markdown":
         return f"{title}\n\n{_quoted(_head(chunk.text))}\n\n"
-    return f"{title}\n\n```{chunk.language}\n{_head(chunk.text)}\n```\n\n"
+    about = next((symbol for symbol in symbols if symbol.qualified == chunk.symbol), None)
+    code = _head(_from_line(chunk, about.start_line) if about else chunk.text)
+    doc = about.doc if about and about.doc.split("\n")[0] not in code else ""
+    return f"{title}\n\n" + (f"{_quoted(doc)}\n\n" if doc else "") + f"```{chunk.language}\n{code}\n```\n\n"
+
+
+def _from_line(chunk: Chunk, line: int) -> str:
+    return "\n".join(chunk.text.split("\n")[max(0, line - chunk.start_line) :])
 
 
 def _head(text: str) -> str:

@@ -6,8 +6,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from fireside.app.assembly import Wings, assemble
 from fireside.agent.agent import Agent
+from fireside.app.assembly import Wings, assemble
 from fireside.app.settings import Settings
 from fireside.assist.completion import Assist
 from fireside.config.layers import Config
@@ -15,6 +15,7 @@ from fireside.config.paths import Paths
 from fireside.config.secrets import Secrets
 from fireside.context.project import Project
 from fireside.core.events import EventBus
+from fireside.engines.registry import EngineContext
 from fireside.gateway.gateway import Gateway
 from fireside.models.store import ModelStore
 
@@ -33,6 +34,7 @@ class Fireside:
         self.agent: Agent = wings.agent
         self.assist: Assist = wings.assist
         self.transport = wings.transport
+        self.engine_context: EngineContext = wings.context
 
     @classmethod
     async def open(
@@ -52,7 +54,9 @@ class Fireside:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         await self.aclose()
 
     async def aclose(self) -> None:

@@ -23,6 +23,9 @@ EngineSettings = (
 
 # One variable each that people already have, beside the general FIRESIDE_SECTION__KEY.
 VARIABLES: Mapping[str, str] = {
+    "FIRESIDE_OLLAMA_URL": "engines.ollama.url",
+    "OLLAMA_ENDPOINT": "engines.ollama.url",
+    "OLLAMA_HOST": "engines.ollama.url",
     "FIRESIDE_MODEL": "models.chat",
     "FIRESIDE_COMPLETE_MODEL": "models.complete",
     "FIRESIDE_EMBED_MODEL": "models.embed",
@@ -30,7 +33,8 @@ VARIABLES: Mapping[str, str] = {
 SECRETS: Mapping[str, str] = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}
 
 # A repository that somebody else wrote must not be able to open the network, start a program, or choose where prompts go.
-NOT_FROM_PROJECT = ("privacy", "privacy.*", "engines", "engines.*", "gateway.cloud", "models.*")
+NOT_FROM_PROJECT = ("privacy", "engines", "gateway", "models")
+RESERVED = ("FIRESIDE_HOME", "FIRESIDE_DEBUG")
 
 
 def _default_engines() -> dict[str, EngineSettings]:
@@ -65,5 +69,6 @@ def load_config(
         environ=environ,
         flags=flags or {},
         variables=VARIABLES,
+        reserved=RESERVED,
         not_from_project=NOT_FROM_PROJECT,
     )

@@ -7,7 +7,7 @@ import orjson
 
 from fireside.agent.session import Session
 from fireside.cli import render
-from fireside.cli.door import opened, run
+from fireside.cli.door import here, opened, run
 from fireside.context.builder import Attachment
 from fireside.core.errors import Invalid
 
@@ -26,7 +26,9 @@ def ask_command(question: tuple[str, ...], as_json: bool, no_sources: bool) -> i
     """
     words, piped = " ".join(question).strip(), _piped()
     if not words and not piped.strip():
-        raise click.UsageError('ask what? For example: fireside ask "where are settings validated?"', click.get_current_context())
+        raise click.UsageError(
+            'ask what? For example: fireside ask "where are settings validated?"', click.get_current_context()
+        )
     attachments = (Attachment("standard input", piped),) if words and piped.strip() else ()
     return run(_ask(words or piped.strip(), attachments, as_json, no_sources))
 
@@ -43,7 +45,7 @@ def _piped() -> str:
 
 async def _ask(question: str, attachments: tuple[Attachment, ...], as_json: bool, no_sources: bool) -> int:
     async with opened() as fireside:
-        turn = fireside.agent.turn(Session(), question, attachments=attachments)
+        turn = fireside.agent.turn(Session(model=here().model), question, attachments=attachments)
         if as_json:
             drawn = await render.draw(turn, None)
             click.echo(orjson.dumps(_as_dict(question, drawn), option=orjson.OPT_INDENT_2))

@@ -16,7 +16,7 @@ import click
 
 from fireside.agent.session import Session
 from fireside.cli.commands import draw_error
-from fireside.cli.door import opened, run
+from fireside.cli.door import here, opened, run
 from fireside.core.errors import FiresideError
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Conversation:
 
     def __init__(self, fireside: "Fireside") -> None:
         self._fireside = fireside
-        self._session = Session()
+        self._session = Session(model=here().model)
         self._warming: asyncio.Task[None] | None = None
 
     async def run(self, question: str = "") -> None:
@@ -123,9 +123,11 @@ class Conversation:
                 click.echo(f"there is no {name}\n{HELP}")
 
     async def _choose(self, name: str) -> None:
-        card = await self._fireside.gateway.card_for(name or self._session.model, needs=("chat",))
+        card = await self._fireside.gateway.card_for(name or self._session.model, needs=["chat"])
         if card is None:
-            click.echo("no model that can chat is here yet; answers are put together from the code itself (fireside models)")
+            click.echo(
+                "no model that can chat is here yet; answers are put together from the code itself (fireside models)"
+            )
             return
         if name:
             self._session.model = name

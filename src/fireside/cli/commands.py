@@ -55,7 +55,9 @@ class Commands(click.Group):
         assert isinstance(command, click.Command)
         return command
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and not args[0].startswith("-") and args[0] not in COMMANDS:
             near = get_close_matches(args[0], COMMANDS, n=2, cutoff=0.5)
             hint = f" Did you mean {' or '.join(near)}?" if near else f' To ask: fireside ask "{" ".join(args)[:60]}"'
@@ -75,27 +77,27 @@ class Commands(click.Group):
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.version_option(__version__, "-V", "--version", prog_name="fireside", message="%(prog)s %(version)s")
 @click.pass_context
-def cli(ctx: click.Context, root: Path | None, model: str | None, ollama: str | None, settings: tuple[str, ...], debug: bool) -> None:
+def cli(
+    ctx: click.Context, root: Path | None, model: str | None, ollama: str | None, settings: tuple[str, ...], debug: bool
+) -> None:
     """Fireside: a private, local-first coding assistant.
 
     Without a command it begins a chat about the project you stand in. Nothing leaves this machine unless you said so.
     """
-    enter(Door(root=root, flags=_flags(model, ollama, settings)))
+    enter(Door(root=root, model=model or "chat", flags=_flags(ollama, settings)))
     if ctx.invoked_subcommand is None:
         command = cli.get_command(ctx, "chat" if sys.stdin.isatty() else "ask")
         assert command is not None
         ctx.invoke(command)
 
 
-def _flags(model: str | None, ollama: str | None, settings: Sequence[str]) -> Mapping[str, object]:
+def _flags(ollama: str | None, settings: Sequence[str]) -> Mapping[str, object]:
     flags: dict[str, object] = {}
     for setting in settings:
         key, separator, value = setting.partition("=")
         if not separator or not key.strip():
             raise click.UsageError(f"--set takes KEY=VALUE, not {setting!r}")
         flags[key.strip()] = value.strip()
-    if model:
-        flags["models.chat"] = model
     if ollama:
         flags["engines.ollama.url"] = ollama
     return flags
@@ -124,11 +126,15 @@ def run_command(words: Sequence[str]) -> int:
             raise
         draw_error(error)
         return 1
-    except Exception as error:  # noqa: BLE001  the door: whatever happens, a user gets one line
+    except Exception as error:
         if debug:
             raise
         name = type(error).__name__
-        draw_error(FiresideError(f"unexpected {name}: {_one_line(error)}", remedy="run it again with --debug and report what it prints"))
+        draw_error(
+            FiresideError(
+                f"unexpected {name}: {_one_line(error)}", remedy="run it again with --debug and report what it prints"
+            )
+        )
         return 1
 
 

@@ -16,7 +16,9 @@ PLACE = re.compile(r"^(?P<path>.+?):(?P<line>\d+)(?::(?P<column>\d+))?$", re.DOT
 @click.command("complete")
 @click.argument("place", metavar="FILE:LINE[:COLUMN]")
 @click.option("--json", "as_json", is_flag=True, help="The text and where it comes from, as JSON.")
-@click.option("--stdin", "from_stdin", is_flag=True, help="Read the file's text from standard input (it may not be saved yet).")
+@click.option(
+    "--stdin", "from_stdin", is_flag=True, help="Read the file's text from standard input (it may not be saved yet)."
+)
 def complete_command(place: str, as_json: bool, from_stdin: bool) -> int:
     """Complete code at FILE:LINE[:COLUMN], lines and columns counted from 1; without a column at the line's end.
 
@@ -27,16 +29,22 @@ def complete_command(place: str, as_json: bool, from_stdin: bool) -> int:
         raise click.UsageError(f"{place!r} is not FILE:LINE or FILE:LINE:COLUMN", click.get_current_context())
     column = int(found["column"]) if found["column"] else None
     text = sys.stdin.read() if from_stdin else None
-    return run(_complete(Path(found["path"]), int(found["line"]), column, text, as_json))
+    path = Path(found["path"]).resolve()
+    if text is None and not path.is_file():
+        raise Invalid(f"there is no file {found['path']}", remedy="name a file of this project, as FILE:LINE")
+    return run(_complete(path, int(found["line"]), column, text, as_json))
 
 
 async def _complete(path: Path, line: int, column: int | None, text: str | None, as_json: bool) -> int:
-    if text is None and not path.is_file():
-        raise Invalid(f"there is no file {path}", remedy="name a file of this project, as FILE:LINE")
-    async with opened(here().root or path.resolve().parent) as fireside:
-        completion = await fireside.assist.complete(str(path.resolve()), line, column, text=text)
+    async with opened(here().root or path.parent) as fireside:
+        completion = await fireside.assist.complete(str(path), line, column, text=text)
     if as_json:
-        answer = {"text": completion.text, "source": completion.source, "model": completion.model, "seconds": completion.seconds}
+        answer = {
+            "text": completion.text,
+            "source": completion.source,
+            "model": completion.model,
+            "seconds": completion.seconds,
+        }
         click.echo(orjson.dumps(answer))
     elif completion.text:
         click.echo(completion.text)

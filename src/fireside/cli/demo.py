@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fireside.agent.session import Session
-from fireside.cli.door import opened, run
+from fireside.cli.door import here, opened, run
 from fireside.core.errors import FiresideError
 
 if TYPE_CHECKING:
@@ -25,7 +25,12 @@ fireside doctor                     what could be better here, and how"""
 def demo_command() -> int:
     """See everything work on this machine: index, answer, completion, embedded engine."""
     chat = run(_demo())
-    if chat and sys.stdin.isatty() and sys.stdout.isatty() and click.confirm("\nGo on chatting about this project?", default=True):
+    if (
+        chat
+        and sys.stdin.isatty()
+        and sys.stdout.isatty()
+        and click.confirm("\nGo on chatting about this project?", default=True)
+    ):
         from fireside.cli.chat import chat_command
 
         click.get_current_context().invoke(chat_command)
@@ -61,7 +66,7 @@ async def _ask(fireside: "Fireside") -> None:
     question = OWN_QUESTION if own else ANY_QUESTION
     _title(f"2 · {question}")
     with render.page() as onto:
-        drawn = await render.draw(fireside.agent.turn(Session(), question), onto)
+        drawn = await render.draw(fireside.agent.turn(Session(model=here().model), question), onto)
     if drawn.error is not None:
         raise drawn.error
     if notes := render.sources(drawn):
@@ -76,14 +81,18 @@ async def _complete(fireside: "Fireside") -> None:
     _title(f"3 · Completing {path}:{line}:{column}")
     completion = await fireside.assist.complete(path, line, column, text=text)
     shown = text.splitlines()[max(0, line - 3) : line]
-    click.echo("\n".join(f"  {each}" for each in shown) + click.style(completion.text or " (nothing to suggest)", fg="green"))
+    click.echo(
+        "\n".join(f"  {each}" for each in shown) + click.style(completion.text or " (nothing to suggest)", fg="green")
+    )
     how = {"model": f"written by {completion.model}", "copying": "no model: copied from code like it in this project"}
     click.echo(click.style(how.get(completion.source, ""), dim=True))
 
 
 def _place_to_complete(fireside: "Fireside") -> tuple[str, int, int, str] | None:
     """A line of this project cut in the middle, whose rest can be suggested: path, line, column, and the text as if just typed."""
-    for entry in sorted(fireside.project.workspace.files(), key=lambda entry: (-entry.path.endswith(".py"), entry.path)):
+    for entry in sorted(
+        fireside.project.workspace.files(), key=lambda entry: (-entry.path.endswith(".py"), entry.path)
+    ):
         source = fireside.project.workspace.read(entry.path) if 2_000 < entry.size < 40_000 else None
         lines = source.text.splitlines() if source else []
         seen: dict[str, int] = {}
@@ -112,4 +121,8 @@ async def _engine(fireside: "Fireside") -> None:
         f"first token {result.first_seconds:.2f} s after asking (start of llama.cpp included); "
         f"{result.tokens} tokens at {result.tokens_per_second:,.0f} tokens/s"
     )
-    click.echo(click.style("a self-test: random weights say nothing, they only show that the engine works and how fast", dim=True))
+    click.echo(
+        click.style(
+            "a self-test: random weights say nothing, they only show that the engine works and how fast", dim=True
+        )
+    )

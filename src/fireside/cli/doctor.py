@@ -42,8 +42,8 @@ def doctor_command(as_json: bool, deep: bool) -> int:
 
 
 async def _examine(deep: bool, *, draw: bool) -> "list[Diagnosis]":
-    from fireside.app.assembly import doctor_inputs
     from fireside.app.doctor.diagnose import diagnose
+    from fireside.app.doctor.gather import doctor_inputs
     from fireside.core.streams import closing
 
     door, found = here(), []
@@ -87,6 +87,10 @@ def _wrapped(text: str, width: int) -> list[str]:
 
 def _summary(found: "Iterable[Diagnosis]", seconds: float) -> str:
     counts = Counter(str(diagnosis.level) for diagnosis in found)
-    names = (("error", "does not work", "do not work"), ("warning", "warning", "warnings"), ("note", "note", "notes"))
+    names = (
+        ("error", "thing does not work", "things do not work"),
+        ("warning", "warning", "warnings"),
+        ("note", "note", "notes"),
+    )
     parts = [f"{number} {one if number == 1 else many}" for level, one, many in names if (number := counts[level])]
     return f"\n{', '.join(parts) or 'all is well'} ({seconds:.1f} s)"

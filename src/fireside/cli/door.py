@@ -11,19 +11,21 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     from fireside.app.fireside import Fireside
     from fireside.context.project import Project
+    from fireside.gateway.signals import FellBack
 
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """``root``: the folder named on the command line. ``flags``: settings for this run only, dotted key -> value."""
+    """``root``: the folder named on the command line. ``model``: who is to chat. ``flags``: settings for this run only, by dotted key."""
 
     root: Path | None = None
+    model: str = "chat"
     flags: Mapping[str, object] = field(default_factory=dict)
 
 
-_door: ContextVar[Door] = ContextVar("door", default=Door())
+_door: ContextVar[Door] = ContextVar("door")
 
 
 def enter(door: Door) -> None:
@@ -31,26 +33,35 @@ def enter(door: Door) -> None:
 
 
 def here() -> Door:
-    return _door.get()
+    return _door.get(Door())
 
 
 @asynccontextmanager
 async def opened(root: Path | None = None) -> "AsyncIterator[Fireside]":
     """The whole house, closed again afterwards."""
     from fireside.app.fireside import Fireside
+    from fireside.gateway.signals import FellBack
 
     door = here()
     async with await Fireside.open(root or door.root, flags=door.flags) as fireside:
+        fireside.events.subscribe(FellBack, _say_fallback)
         yield fireside
+
+
+def _say_fallback(event: "FellBack") -> None:
+    """Another model than the one chosen is going to answer: that is never kept quiet."""
+    import click
+
+    click.echo(f"{event.source} does not answer ({event.error.message}); asking {event.target}", err=True)
 
 
 @contextmanager
 def opened_project(root: Path | None = None) -> "Iterator[Project]":
     """The knowledge wing alone: no engine is looked for."""
-    from fireside.app.assembly import open_project
+    from fireside.app.knowledge import open_project
 
     door = here()
-    project = open_project(root or door.root, environ=os.environ, flags=door.flags)
+    project = open_project(root or door.root, environ=os.environ)
     try:
         yield project
     finally:

@@ -6,12 +6,12 @@ a pipe the answer goes as it is, so that another program can read it.
 
 import sys
 from collections.abc import AsyncIterator
-from fireside.core.streams import closing
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Protocol, Self
 
 from fireside.core.errors import FiresideError
+from fireside.core.streams import closing
 from fireside.core.turns import (
     Citation,
     ContextGathered,
@@ -23,8 +23,7 @@ from fireside.core.turns import (
 )
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.live import Live
+    pass
 
 
 class Page(Protocol):
@@ -33,7 +32,9 @@ class Page(Protocol):
     def write(self, text: str) -> None: ...
     def note(self, text: str) -> None: ...
     def __enter__(self) -> Self: ...
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
 
 
 def page(stream: IO[str] | None = None) -> Page:
@@ -52,7 +53,9 @@ class PlainPage:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._last != "\n":
             self.write("\n")
 
@@ -74,14 +77,18 @@ class MarkdownPage:
         from rich.live import Live
 
         self._console: Console = Console(file=stream)
-        self._live: Live = Live(console=self._console, refresh_per_second=12, transient=True, vertical_overflow="visible")
+        self._live: Live = Live(
+            console=self._console, refresh_per_second=12, transient=True, vertical_overflow="visible"
+        )
         self._blocks = Blocks()
 
     def __enter__(self) -> Self:
         self._live.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         rest = self._blocks.rest()
         self._live.update("")
         self._live.stop()

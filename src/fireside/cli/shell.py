@@ -25,7 +25,10 @@ def completion_command(shell: str | None) -> int:
     name = shell or Path(os.environ.get("SHELL", "")).name
     script = get_completion_class(name)
     if name not in SHELLS or script is None:
-        raise Invalid(f"no completion for {name or 'this shell'}", remedy=" or ".join(f"fireside completion {each}" for each in SHELLS))
+        raise Invalid(
+            f"no completion for {name or 'this shell'}",
+            remedy=" or ".join(f"fireside completion {each}" for each in SHELLS),
+        )
     if shell is None:
         click.echo(WHERE[name])
         return 0
