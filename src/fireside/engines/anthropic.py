@@ -35,7 +35,7 @@ Seconds = Annotated[float, msgspec.Meta(gt=0)]
 class AnthropicSettings(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="anthropic"
 ):
-    """``base_url``: with or without ``/v1``. ``api_key_secret``: which secret holds the key, empty: none.
+    """``base_url``: with or without ``/v1``. ``key_name``: which secret holds the key, empty: none.
 
     ``models``: what is to be known of models beside what the server says. ``boundary``: how far a prompt travels.
     ``max_tokens``: the limit of an answer, in tokens, where a request names none. ``headers``, ``host_header``: sent with every request.
@@ -43,7 +43,7 @@ class AnthropicSettings(
     """
 
     base_url: str = "https://api.anthropic.com"
-    api_key_secret: str = "anthropic"
+    key_name: str = "anthropic"
     models: dict[str, ModelSettings] = {}
     boundary: Literal["auto", "network", "cloud"] = "auto"
     max_tokens: Annotated[int, msgspec.Meta(ge=1)] = 8192
@@ -184,7 +184,7 @@ def build(name: str, settings: AnthropicSettings, context: EngineContext) -> Ant
             stall=settings.stall_seconds,
         ),
         transport=context.transport,
-        key=Key(settings.api_key_secret, context.secret),
+        key=Key(settings.key_name, context.secret),
         headers=lambda key: {"x-api-key": key},
         extra=extra,
     )

@@ -44,7 +44,7 @@ TOO_LARGE = re.compile(r"input \((\d+) tokens\) is too large")
 class LlamaServerSettings(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="llama_server"
 ):
-    """``url``: a llama-server that runs already; ``api_key_secret`` names its key. ``binary``: one to run; empty: the built-in one.
+    """``url``: a llama-server that runs already; ``key_name`` names its key. ``binary``: one to run; empty: the built-in one.
 
     ``models``: GGUF files and folders of them, besides the store's. ``context``: tokens of one request, prompt and answer;
     ``parallel``: requests at a time, each with a whole context. ``threads``: 0 leaves one physical core free where there are more than
@@ -53,7 +53,7 @@ class LlamaServerSettings(
     """
 
     url: str = ""
-    api_key_secret: str = ""
+    key_name: str = ""
     binary: str = ""
     models: tuple[str, ...] = ()
     context: Annotated[int, msgspec.Meta(ge=256, le=16_777_216)] = 8192
@@ -262,7 +262,7 @@ build.settings = LlamaServerSettings  # type: ignore[attr-defined]
 
 def _place(settings: LlamaServerSettings, context: EngineContext, asker: Asker) -> Place:
     if settings.url:
-        return Remote(settings.url, context.secret(settings.api_key_secret) if settings.api_key_secret else None, asker)
+        return Remote(settings.url, context.secret(settings.key_name) if settings.key_name else None, asker)
     spec = ChildSpec(
         model="",
         parallel=settings.parallel,

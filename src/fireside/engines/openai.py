@@ -33,7 +33,7 @@ Seconds = Annotated[float, msgspec.Meta(gt=0)]
 class OpenAISettings(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="openai"
 ):
-    """``base_url``: with or without ``/v1``. ``api_key_secret``: which secret holds the key; empty: none, at OpenAI itself ``openai``.
+    """``base_url``: with or without ``/v1``. ``key_name``: which secret holds the key; empty: none, at OpenAI itself ``openai``.
 
     ``models``: what the server does not say of its models, and models it does not list. ``boundary``: how far a prompt travels; ``network``
     for a server of your own whose name looks public (it is refused should it lead outside). ``headers``: sent with every request.
@@ -42,7 +42,7 @@ class OpenAISettings(
     """
 
     base_url: str = "http://127.0.0.1:8000/v1"
-    api_key_secret: str = ""
+    key_name: str = ""
     models: dict[str, ModelSettings] = {}
     boundary: Literal["auto", "network", "cloud"] = "auto"
     headers: dict[str, str] = {}
@@ -239,7 +239,7 @@ def build(name: str, settings: OpenAISettings, context: EngineContext) -> OpenAI
             stall=settings.stall_seconds,
         ),
         transport=context.transport,
-        key=Key(settings.api_key_secret or ("openai" if itself else ""), context.secret),
+        key=Key(settings.key_name or ("openai" if itself else ""), context.secret),
         headers=lambda key: {"authorization": f"Bearer {key}"},
         extra=extra,
     )
