@@ -10,7 +10,7 @@ import pytest
 from fireside.core.errors import ConnectionFailed, Invalid, OutOfResources, TimedOut
 from fireside.engines.child import LOG_KEPT, LOG_LIMIT, trim_log
 from fireside.engines.spec import ChildSpec
-from fireside.engines.supervisor import Supervisor
+from fireside.engines.supervisor import Supervisor, key_of
 from support.children import command_lines, fake_server, gone, is_running, other_process, status, until
 from support.tiny import tiny_gguf
 
@@ -184,13 +184,13 @@ async def test_whoever_gives_up_waiting_does_not_cause_a_second_start(supervisor
     assert running.pids == begun
 
 
-async def test_another_file_under_the_same_name_gets_a_child_of_its_own(tmp_path: Path) -> None:
+def test_another_file_under_the_same_name_gets_a_child_of_its_own(tmp_path: Path) -> None:
     model = tmp_path / "model.gguf"
     model.write_bytes(b"one")
-    before = Supervisor(tmp_path)._child(ChildSpec(str(model))).folder
+    before = key_of(ChildSpec(str(model)))
+    assert key_of(ChildSpec(str(model), nice=5, idle_seconds=9)) == before
     model.write_bytes(b"another")
-    assert Supervisor(tmp_path)._child(ChildSpec(str(model))).folder != before
-    assert Supervisor(tmp_path)._child(ChildSpec(str(model), nice=5)).folder.exists()
+    assert key_of(ChildSpec(str(model))) != before
 
 
 def test_a_long_log_keeps_its_end_and_its_writer(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ def parameters(spec: ChildSpec, port: int, api_key: str) -> object:
     asked.embedding = spec.embedding
     if spec.embedding:
         asked.n_batch = asked.n_ubatch = spec.context  # a text is embedded in one piece or not at all
+        asked.kv_unified = True  # otherwise texts of one batch are cut to equal lengths, and pooled wrongly
     if spec.pooling:
         asked.pooling_type = getattr(xllamacpp.llama_pooling_type, f"LLAMA_POOLING_TYPE_{spec.pooling.upper()}")
     asked.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(path, scale) for path, scale in spec.loras]

@@ -19,6 +19,18 @@ def birth(pid: int) -> str:
     return "" if state.startswith(("Z", "X")) else started.strip()
 
 
+def lives(pid: int, born: str) -> bool:
+    """Whether that very process runs. Cheap, for every request: outside Linux its birth is not compared."""
+    if sys.platform == "linux":
+        return birth(pid) == born
+    else:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
+
+
 def send(pid: int, born: str, number: signal.Signals) -> None:
     """Signal that very process, or nobody."""
     if born and birth(pid) == born:

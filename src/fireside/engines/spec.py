@@ -49,6 +49,7 @@ def command_line(spec: ChildSpec, folder: Path, port: int) -> list[str]:
         arguments += ["--n-gpu-layers", str(spec.gpu_layers)]
     if spec.embedding:
         arguments += ["--embeddings", "--batch-size", str(spec.context), "--ubatch-size", str(spec.context)]
+        arguments += ["--kv-unified"]
         arguments += ["--pooling", spec.pooling] if spec.pooling else []
     for path, scale in spec.loras:
         arguments += ["--lora-scaled", f"{path}:{scale}"]

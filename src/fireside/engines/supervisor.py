@@ -23,7 +23,7 @@ from fireside.core.errors import ConnectionFailed, FiresideError, Invalid, OutOf
 from fireside.core.retry import Backoff
 from fireside.engines.child import write_json
 from fireside.engines.lease import AVAILABLE, Lease, is_taken
-from fireside.engines.processes import birth, send
+from fireside.engines.processes import birth, lives, send
 from fireside.engines.spec import ChildSpec
 
 LOOK_SECONDS = 0.01
@@ -72,10 +72,17 @@ class Child:
         return is_taken(self.folder / "alive")
 
     def running(self) -> Running | None:
-        """The registered server, if its lock says it lives."""
+        """The registered server, if it lives."""
         ready = self._read("ready.json")
         pids = self.pids() if ready else None
-        return Running(**ready, pids=pids) if pids and self.alive else None
+        if (
+            pids is None
+            or not self.alive
+            or not lives(pids.pid, pids.born)
+            or not lives(pids.server_pid, pids.server_born)
+        ):
+            return None
+        return Running(**ready, pids=pids)
 
     def pids(self) -> Pids | None:
         """The processes last registered; whether they live is another question."""
@@ -266,7 +273,7 @@ class Supervisor:
                 await self._pause(child, deadline)
             if child.running() is not None:
                 return
-            await self._clear_away(child)
+            await self._clear_away(child, deadline)
             child.reap()
             if not child.alive:
                 if child.was_ready:
@@ -280,18 +287,25 @@ class Supervisor:
         while child.running() is None:
             if not child.alive:
                 child.reap()
-                reason = child.why_it_died()
-                if reason is not None:
-                    raise reason
-                await asyncio.sleep(child.note_crash())
+                if not child.was_ready:
+                    await self._after_failed_start(child)
                 return
             await self._pause(child, deadline)
 
-    async def _clear_away(self, child: Child) -> None:
-        """A server whose child was killed holds the lock and serves nobody (where the system did not end it): end it."""
+    async def _after_failed_start(self, child: Child) -> None:
+        reason = child.why_it_died()
+        if reason is not None:
+            raise reason
+        await asyncio.sleep(child.note_crash())
+
+    async def _clear_away(self, child: Child, deadline: float) -> None:
+        """A server whose child was killed may hold the lock and serve nobody: end it, and wait until it has let go."""
         left = child.pids()
-        if left and child.alive and birth(left.pid) != left.born:
-            send(left.server_pid, left.server_born, signal.SIGKILL)
+        if left is None or lives(left.pid, left.born):
+            return
+        send(left.server_pid, left.server_born, signal.SIGKILL)
+        while child.alive:
+            await self._pause(child, deadline)
 
     async def _pause(self, child: Child, deadline: float) -> None:
         if time.monotonic() > deadline:
