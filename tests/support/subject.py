@@ -60,6 +60,7 @@ KINDS: Mapping[Fault, frozenset[ErrorKind]] = {
     "error_in_stream": frozenset(ErrorKind),
 }
 MID_STREAM: frozenset[Fault] = frozenset({"cut", "ended", "killed", "broken", "stall", "error_in_stream"})
+IDLE = 3.0  # seconds a backend may take to notice that nobody listens; milliseconds on a quiet machine
 RETRY_AFTER = 7  # seconds, as the fakes say with "rate_limit"
 
 
@@ -123,8 +124,8 @@ class Subject:
         return self.card
 
     async def idle(self) -> None:
-        """Wait until the backend works on nothing; fails after the guard."""
-        async with asyncio.timeout(GUARD):
+        """Wait until the backend works on nothing; fails when that takes seconds."""
+        async with asyncio.timeout(IDLE):
             while (await self.engine.health()).busy:
                 await asyncio.sleep(0.005)
 
