@@ -1,0 +1,150 @@
+"""Complete code at a cursor: by a model that fills in the middle where there is one, by copying where there is none or it fails.
+
+Knows the gateway and the project through the two small protocols here. Never raises because a model cannot answer: a key stroke is no
+place for an error message; what went wrong is the gateway's to publish.
+"""
+
+import time
+from collections.abc import AsyncIterator, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from fireside.assist.copying import suggest
+from fireside.assist.trim import Trimmer
+from fireside.core.errors import FiresideError, Invalid
+from fireside.core.requests import CompletionRequest, Delta, Snippet
+from fireside.core.streams import closing
+from fireside.models.card import Capability, ModelCard
+
+MAX_TOKENS = 96
+PREFIX_LIMIT = 12_000
+SUFFIX_LIMIT = 4_000
+NEIGHBOUR_LINES = 60
+NEIGHBOURS = 3
+FILLS: frozenset[Capability] = frozenset(("fim",))
+PROSE = {".md": "markdown", ".markdown": "markdown", ".rst": "rst", ".txt": "text"}
+
+
+class Source(Protocol):
+    @property
+    def text(self) -> str: ...
+
+
+class Files(Protocol):
+    def read(self, path: Path | str, /) -> Source | None: ...
+
+
+class Surroundings(Protocol):
+    """The part of a project that completion needs."""
+
+    @property
+    def workspace(self) -> Files: ...
+
+    def neighbours(self, path: str, /) -> list[Snippet]: ...
+
+
+class Models(Protocol):
+    """The part of the gateway that completion needs."""
+
+    async def card_for(self, model: str, *, needs: Collection[Capability]) -> ModelCard | None: ...
+
+    def complete(self, request: CompletionRequest, /) -> AsyncIterator[Delta]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """``text``: to be inserted at the cursor; empty when ``source`` is none. ``model``: who wrote it. ``seconds``: until it was whole."""
+
+    text: str
+    source: Literal["model", "copying", "none"]
+    model: str = ""
+    seconds: float = 0.0
+
+
+class Assist:
+    """What an editor asks for while somebody types."""
+
+    def __init__(self, gateway: Models, project: Surroundings) -> None:
+        self._gateway = gateway
+        self._project = project
+
+    async def complete(
+        self, path: str, line: int, column: int | None = None, *, text: str | None = None, max_lines: int = 1
+    ) -> Completion:
+        """What would be typed at ``line`` and ``column`` of a file, both from 1; without a column, at the line's end.
+
+        ``text``: what the editor holds, where the file on disk is older. ``max_lines``: lines the answer may have.
+        Raises ``Invalid`` for a place the file does not have, or a file that cannot be read.
+        """
+        started = time.perf_counter()
+        prefix, suffix = split_at(self._text(path) if text is None else text, line, column, path)
+        neighbours = self._neighbours(path)
+        card = await self._card()
+        if card is not None:
+            written = await self._ask(prefix, suffix, path, neighbours, max_lines)
+            if written:
+                return Completion(written, "model", f"{card.name}@{card.engine}", time.perf_counter() - started)
+        language = PROSE.get(Path(path).suffix.lower(), "")
+        copied = suggest(prefix, suffix, neighbours=neighbours, language=language, max_lines=max_lines)
+        seconds = time.perf_counter() - started
+        return Completion(copied.text, "copying", "", seconds) if copied else Completion("", "none", "", seconds)
+
+    def _text(self, path: str) -> str:
+        source = self._project.workspace.read(path)
+        if source is None:
+            raise Invalid(f"{path} cannot be read as text", remedy="name a text file of this project, as FILE:LINE")
+        return source.text
+
+    def _neighbours(self, path: str) -> list[Snippet]:
+        try:
+            return self._project.neighbours(path)
+        except FiresideError:
+            return []  # a file outside the project has none
+
+    async def _card(self) -> ModelCard | None:
+        try:
+            return await self._gateway.card_for("complete", needs=FILLS)
+        except FiresideError:
+            return None
+
+    async def _ask(self, prefix: str, suffix: str, path: str, neighbours: Sequence[Snippet], max_lines: int) -> str:
+        """The model's text, or "" when it has none or fails."""
+        request = CompletionRequest(
+            prefix=prefix[-PREFIX_LIMIT:],
+            suffix=suffix[:SUFFIX_LIMIT],
+            path=path,
+            neighbours=tuple(_head(near) for near in neighbours[:NEIGHBOURS]),
+            max_tokens=MAX_TOKENS,
+            supersedes=f"complete:{path}",
+        )
+        trimmer = Trimmer(prefix, suffix, max_lines=max_lines)
+        try:
+            async with closing(self._gateway.complete(request)) as deltas:
+                async for delta in deltas:
+                    if trimmer.take(delta.text):
+                        break  # enough: closing the stream frees the engine at once
+        except FiresideError:
+            return ""
+        return trimmer.text()
+
+
+def split_at(text: str, line: int, column: int | None, path: str) -> tuple[str, str]:
+    """The text before and after a place; lines and columns from 1. Raises ``Invalid`` with the file's real size."""
+    lines = text.split("\n")
+    if not 1 <= line <= len(lines):
+        raise Invalid(
+            f"{path} has {len(lines)} lines, there is no line {line}", remedy=f"name a line from 1 to {len(lines)}"
+        )
+    here = lines[line - 1].removesuffix("\r")
+    if column is not None and not 1 <= column <= len(here) + 1:
+        raise Invalid(
+            f"line {line} of {path} has {len(here)} characters, there is no column {column}",
+            remedy=f"name a column from 1 to {len(here) + 1}",
+        )
+    at = sum(len(before) + 1 for before in lines[: line - 1]) + (len(here) if column is None else column - 1)
+    return text[:at], text[at:]
+
+
+def _head(near: Snippet) -> Snippet:
+    return Snippet(near.path, "\n".join(near.text.split("\n", NEIGHBOUR_LINES)[:NEIGHBOUR_LINES]))

@@ -1,0 +1,169 @@
+"""A completion comes from the model where there is one, and from copying where there is none or it fails."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from fireside.assist.completion import Assist, split_at
+from fireside.assist.trim import Trimmer
+from fireside.core.errors import ConnectionFailed, FiresideError, Invalid, ModelNotFound
+from fireside.core.requests import CompletionRequest, Delta, Snippet
+from fireside.engines.scripted import Reply, ScriptedEngine
+from fireside.models.card import ModelCard
+
+CODE = "def add(first, second):\n    return first + second\n\ntotal = add(first, second)\nother = add(\nprint(other)\n"
+
+
+@dataclass
+class Text:
+    text: str
+
+
+@dataclass
+class Folder:
+    """A workspace and its neighbours in memory."""
+
+    files: dict[str, str]
+    near: list[Snippet] = field(default_factory=list)
+
+    @property
+    def workspace(self) -> "Folder":
+        return self
+
+    def read(self, path: Path | str) -> Text | None:
+        return Text(self.files[str(path)]) if str(path) in self.files else None
+
+    def neighbours(self, path: str) -> list[Snippet]:
+        return self.near
+
+
+@dataclass
+class OneEngine:
+    """A gateway of one engine, which can fill in the middle or not."""
+
+    engine: ScriptedEngine | None = None
+    error: FiresideError | None = None
+
+    async def card_for(self, model: str, *, needs) -> ModelCard | None:
+        if self.error:
+            raise self.error
+        return (await self.engine.models())[0] if self.engine else None
+
+    async def complete(self, request: CompletionRequest) -> AsyncIterator[Delta]:
+        assert self.engine is not None
+        stream = self.engine.complete(request, (await self.engine.models())[0])
+        try:
+            async for delta in stream:
+                yield delta
+        finally:
+            await stream.aclose()
+
+
+def assist(engine: ScriptedEngine | None = None, **options) -> Assist:
+    return Assist(OneEngine(engine, options.pop("error", None)), Folder({"a.py": CODE}, **options))
+
+
+async def test_a_model_completes_the_line():
+    engine = ScriptedEngine("total, 1)")
+    completion = await assist(engine).complete("a.py", 5)
+    assert (completion.text, completion.source, completion.model) == ("total, 1)", "model", "script@scripted")
+    asked = engine.requests[0]
+    assert asked.prefix.endswith("other = add(")
+    assert asked.suffix == "\nprint(other)\n"
+    assert asked.path == "a.py"
+
+
+async def test_a_model_that_goes_on_is_stopped_at_the_end_of_the_line():
+    engine = ScriptedEngine("total, 1)\n\ndef more():\n" + "    x = 1\n" * 50)
+    assert (await assist(engine).complete("a.py", 5)).text == "total, 1)"
+    assert engine.cancelled == 1
+    assert engine.running == 0
+
+
+async def test_neighbours_reach_the_model_shortened():
+    engine = ScriptedEngine("x)")
+    near = [Snippet(f"{index}.py", "line\n" * 500) for index in range(9)]
+    await assist(engine, near=near).complete("a.py", 5)
+    sent = engine.requests[0].neighbours
+    assert [snippet.path for snippet in sent] == ["0.py", "1.py", "2.py"]
+    assert sent[0].text.count("\n") < 100
+
+
+async def test_without_a_model_the_line_is_copied():
+    completion = await assist().complete("a.py", 5)
+    assert (completion.text, completion.source, completion.model) == ("first, second)", "copying", "")
+
+
+async def test_a_model_that_fails_is_replaced_by_copying():
+    broken = ScriptedEngine(Reply("x", error=ConnectionFailed("gone", cause="refused")))
+    assert (await assist(broken).complete("a.py", 5)).source == "copying"
+
+
+async def test_a_choice_that_is_wrong_is_replaced_by_copying():
+    assert (await assist(error=ModelNotFound("no such model")).complete("a.py", 5)).source == "copying"
+
+
+async def test_a_model_that_says_nothing_is_replaced_by_copying():
+    assert (await assist(ScriptedEngine("\n\n")).complete("a.py", 5)).source == "copying"
+
+
+async def test_where_nobody_knows_nothing_is_said():
+    completion = await assist().complete("new.py", 1, 1, text="")
+    assert (completion.text, completion.source) == ("", "none")
+
+
+async def test_what_the_editor_holds_counts_more_than_the_file():
+    completion = await assist().complete("a.py", 2, text="answer = ask(question)\nreply = ask(\n")
+    assert completion.text == "question)"
+
+
+async def test_a_column_may_lie_within_the_line():
+    engine = ScriptedEngine("second, first)")
+    await assist(engine).complete("a.py", 4, 13)
+    assert engine.requests[0].prefix.endswith("total = add(")
+    assert engine.requests[0].suffix.startswith("first, second)\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "column", "words"),
+    [(0, None, "7 lines"), (99, None, "7 lines"), (1, 0, "23 characters"), (1, 25, "23 characters")],
+)
+async def test_a_place_the_file_does_not_have_is_refused_with_its_real_size(line: int, column: int | None, words: str):
+    with pytest.raises(Invalid, match=words) as caught:
+        await assist().complete("a.py", line, column)
+    assert caught.value.remedy
+
+
+async def test_a_file_that_is_not_text_is_refused():
+    with pytest.raises(Invalid, match="cannot be read"):
+        await assist().complete("picture.png", 1)
+
+
+def test_the_end_of_the_line_is_before_its_line_break():
+    assert split_at("a\r\nb\r\n", 1, None, "x") == ("a", "\r\nb\r\n")
+    assert split_at("a\nb", 2, 2, "x") == ("a\nb", "")
+    assert split_at("", 1, 1, "x") == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("prefix", "suffix", "written", "lines", "kept"),
+    [
+        ("x = f(", ")\n", "a)", 1, "a"),
+        ("x = f(", ")\n", "g(a)", 1, "g(a)"),
+        ("x = f(", ")\n", "g(a))", 1, "g(a)"),
+        ("x = ", "\ny = 2\n", "1\ny = 2\nz = 3", 3, "1"),
+        ("", "\ny = 2\n", "y = 2", 1, ""),
+        ("if a:\n    ", "\n", "return 1\n    return 2\n", 2, "return 1\n    return 2"),
+        ("x = 1\n", "", "\n\ny = 2\n", 1, "y = 2"),
+        ("say(", '"there")', '"hello, " "there")', 1, '"hello, " '),
+        ("a", "", "  \n", 1, ""),
+    ],
+)
+def test_a_completion_is_trimmed_to_what_is_missing(prefix: str, suffix: str, written: str, lines: int, kept: str):
+    trimmer = Trimmer(prefix, suffix, max_lines=lines)
+    for char in written:
+        if trimmer.take(char):
+            break
+    assert trimmer.text() == kept
