@@ -30,7 +30,7 @@ def to_prompt(home: Path) -> tuple[float, float]:
     """Seconds from start until ``fireside chat`` shows its prompt, and its resident memory then, in MB."""
     environ = {**os.environ, "FIRESIDE_HOME": str(home), "TERM": "xterm-256color"}
     begun = time.perf_counter()
-    child = pexpect.spawn(FIRESIDE, ["chat"], env=environ, dimensions=(30, 100), timeout=20)
+    child = pexpect.spawn(FIRESIDE, ["chat"], env=environ, dimensions=(30, 100), timeout=20, encoding="utf-8")
     child.expect("›")
     seconds = time.perf_counter() - begun
     memory = _resident(child.pid)

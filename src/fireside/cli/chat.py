@@ -1,36 +1,32 @@
 """``fireside chat``: a conversation about the project, in the terminal.
 
 Enter sends, Alt-Enter (or Ctrl-J) begins a new line, Ctrl-C stops an answer and keeps what was said, Ctrl-D leaves. The prompt stands
-before anything heavy is loaded; the index and the model warm up while the user types.
+before anything heavy is loaded: the house is opened, the index brought up to date and the model warmed while the user types.
 """
 
 import asyncio
-import contextlib
-import signal
+import importlib
+import os
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from fireside.agent.session import Session
-from fireside.cli.commands import draw_error
+from fireside.cli.conversation import Conversation
 from fireside.cli.door import here, opened, run
-from fireside.core.errors import FiresideError
+from fireside.config.paths import Paths
 
 if TYPE_CHECKING:
     from prompt_toolkit import PromptSession
 
-    from fireside.app.fireside import Fireside
-    from fireside.cli.render import Drawn
-
-HELP = """\
-/model [NAME]   show or choose the model          /models   what there is
-/search WORDS   find lines in the project         /clear    begin anew
-/help           this                              /quit     leave (or Ctrl-D)
-Enter sends · Alt-Enter new line · Ctrl-C stops the answer and keeps it"""
 SLASH_COMMANDS = ("/model", "/models", "/search", "/clear", "/help", "/quit")
+# Long enough for the prompt to be drawn first, too short to be noticed.
+HEAD_START = 0.03
 
 
 @click.command("chat")
@@ -43,120 +39,46 @@ def chat_command(question: tuple[str, ...] = ()) -> int:
 
 
 async def _chat(question: str) -> int:
-    async with opened() as fireside:
-        await Conversation(fireside).run(question)
+    session = Session(model=here().model)
+    prompt = _prompt(Paths.from_environment(os.environ).data / "history", partial(_toolbar, session))
+    click.echo(click.style("Fireside", bold=True) + " · /help · Ctrl-D leaves")
+    async with AsyncExitStack() as house:
+        opening = asyncio.create_task(_open(house, session))
+        opening.add_done_callback(partial(_leave_if_failed, prompt))
+        try:
+            async for text in _inputs(prompt, question):
+                if not await (await opening).handle(text):
+                    break
+        finally:
+            opening.cancel()
+            await asyncio.gather(opening, return_exceptions=True)
     return 0
 
 
-class Conversation:
-    """The loop: read, answer, again. Owns the session and the prompt; everything else is the house's."""
+async def _open(house: AsyncExitStack, session: Session) -> Conversation:
+    await asyncio.sleep(HEAD_START)
+    await asyncio.to_thread(importlib.import_module, "fireside.app.fireside")
+    conversation = Conversation(await house.enter_async_context(opened()), session)
+    warming = asyncio.create_task(conversation.warm())
+    house.push_async_callback(_end, warming)
+    return conversation
 
-    def __init__(self, fireside: "Fireside") -> None:
-        self._fireside = fireside
-        self._session = Session(model=here().model)
-        self._warming: asyncio.Task[None] | None = None
 
-    async def run(self, question: str = "") -> None:
-        prompt = _prompt(self._fireside.paths.data / "history", self._toolbar)
-        click.echo(click.style("Fireside", bold=True) + f" · {self._fireside.project.root} · /help")
-        self._warming = asyncio.create_task(self._warm())
-        try:
-            if question:
-                await self.answer(question)
-            async for text in _inputs(prompt):
-                if not await self._handle(text):
-                    return
-        finally:
-            self._warming.cancel()
-            await asyncio.gather(self._warming, return_exceptions=True)
+async def _end(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
-    async def answer(self, question: str) -> None:
-        """Draw one answer. Ctrl-C stops it; what was said until then stays in the conversation."""
-        from fireside.cli import render
 
-        with render.page() as page:
-            asking = asyncio.create_task(render.draw(self._fireside.agent.turn(self._session, question), page))
-            with _stopped_by_ctrl_c(asking):
-                drawn = await _unless_stopped(asking)
-        self._close(drawn)
+def _leave_if_failed(prompt: "PromptSession[str]", opening: "asyncio.Task[Conversation]") -> None:
+    """A house that does not open (a wrong setting, say) ends the chat at once, not at the first question."""
+    error = None if opening.cancelled() else opening.exception()
+    if error is not None and prompt.app.is_running:
+        prompt.app.exit(exception=error)
 
-    def _close(self, drawn: "Drawn | None") -> None:
-        from fireside.cli import render
 
-        if drawn is None:
-            click.echo(click.style("stopped; what was said is kept", dim=True))
-        elif drawn.error is not None:
-            draw_error(drawn.error)
-        elif notes := render.sources(drawn):
-            click.echo(click.style(notes, dim=True))
-
-    async def _handle(self, text: str) -> bool:
-        """Answer one input. False: the user wants to leave."""
-        words = text.split()
-        if not words:
-            return True
-        if not words[0].startswith("/"):
-            await self.answer(text)
-            return True
-        if words[0] in ("/quit", "/exit", "/q"):
-            return False
-        try:
-            await self._command(words[0], words[1:])
-        except FiresideError as error:
-            draw_error(error)
-        return True
-
-    async def _command(self, name: str, words: list[str]) -> None:
-        match name:
-            case "/help":
-                click.echo(HELP)
-            case "/clear":
-                self._session.clear()
-                click.echo("a new conversation")
-            case "/model":
-                await self._choose(" ".join(words))
-            case "/models":
-                await self._list_models()
-            case "/search":
-                await asyncio.to_thread(self._search, " ".join(words))
-            case _:
-                click.echo(f"there is no {name}\n{HELP}")
-
-    async def _choose(self, name: str) -> None:
-        card = await self._fireside.gateway.card_for(name or self._session.model, needs=["chat"])
-        if card is None:
-            click.echo(
-                "no model that can chat is here yet; answers are put together from the code itself (fireside models)"
-            )
-            return
-        if name:
-            self._session.model = name
-        click.echo(f"{card.name} on {card.engine}, {card.context_window:,} tokens")
-
-    async def _list_models(self) -> None:
-        cards = await self._fireside.gateway.models()
-        for card in cards:
-            click.echo(f"  {card.name} on {card.engine}  {' '.join(sorted(card.capabilities))}")
-        if not cards:
-            click.echo("no model yet: fireside models pull URL")
-
-    def _search(self, query: str) -> None:
-        for hit in self._fireside.project.search(query, limit=8).hits:
-            chunk = hit.chunk
-            click.echo(f"  {chunk.path}:{chunk.start_line}-{chunk.end_line}  {chunk.symbol}")
-
-    async def _warm(self) -> None:
-        """Bring index and model up while the user types. Whatever goes wrong is said when it matters: at the answer."""
-        # Let the prompt be drawn first.
-        await asyncio.sleep(0.05)
-        with contextlib.suppress(FiresideError):
-            await asyncio.to_thread(self._fireside.project.update)
-        with contextlib.suppress(FiresideError):
-            await self._fireside.agent.warm(self._session)
-
-    def _toolbar(self) -> str:
-        turns = len(self._session.history) // 2
-        return f" {self._session.model} · {turns} turn{'s' * (turns != 1)} · Alt-Enter new line · Ctrl-D leave"
+def _toolbar(session: Session) -> str:
+    turns = len(session.history) // 2
+    return f" {session.model} · {turns} turn{'s' * (turns != 1)} · Alt-Enter new line · Ctrl-D leaves"
 
 
 def _prompt(history: Path, toolbar: Callable[[], str]) -> "PromptSession[str]":
@@ -189,8 +111,10 @@ def _prompt(history: Path, toolbar: Callable[[], str]) -> "PromptSession[str]":
     )
 
 
-async def _inputs(prompt: "PromptSession[str]") -> AsyncIterator[str]:
-    """What the user sends, until Ctrl-D. Ctrl-C empties the line; on an empty line it says how to leave."""
+async def _inputs(prompt: "PromptSession[str]", first: str) -> AsyncIterator[str]:
+    """``first``, then what the user sends, until Ctrl-D. Ctrl-C empties the line and says how to leave."""
+    if first:
+        yield first
     while True:
         try:
             yield await prompt.prompt_async()
@@ -198,25 +122,3 @@ async def _inputs(prompt: "PromptSession[str]") -> AsyncIterator[str]:
             click.echo(click.style("Ctrl-D or /quit leaves", dim=True))
         except EOFError:
             return
-
-
-async def _unless_stopped(asking: "asyncio.Task[Drawn]") -> "Drawn | None":
-    try:
-        return await asking
-    except asyncio.CancelledError:
-        if not asking.cancelled():
-            raise
-        return None
-
-
-@contextlib.contextmanager
-def _stopped_by_ctrl_c(task: "asyncio.Task[Drawn]") -> Iterator[None]:
-    """While inside, Ctrl-C cancels ``task`` and nothing else."""
-    loop = asyncio.get_running_loop()
-    before = signal.getsignal(signal.SIGINT)
-    loop.add_signal_handler(signal.SIGINT, task.cancel)
-    try:
-        yield
-    finally:
-        loop.remove_signal_handler(signal.SIGINT)
-        signal.signal(signal.SIGINT, before)
