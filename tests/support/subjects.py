@@ -287,7 +287,7 @@ class AnthropicSubject(HttpSubject):
         await super().start()
 
     def settings(self, url: str, **limits: float) -> msgspec.Struct:
-        return AnthropicSettings(base_url=url, api_key_secret="", **limits)
+        return AnthropicSettings(base_url=url, key_name="", **limits)
 
     def error(self, kind: str, message: str) -> object:
         return {"type": "error", "error": {"type": kind, "message": message}}
