@@ -98,7 +98,9 @@ def stem(word: str) -> str:
         if ending is None:
             break
         word = word[: ending.start()]
-        if len(word) > 3 and word[-1] == word[-2] and word[-1] not in "lsz":
+        if ending[0] in ("ed", "ing") and word.endswith(("at", "iz", "bl")):
+            word += "e"
+        elif len(word) > 3 and word[-1] == word[-2] and word[-1] not in "lsz":
             word = word[:-1]
     return word[:-1] if word.endswith("e") and len(word) > 4 else word
 

@@ -147,7 +147,7 @@ class _Names:
         for one in self._found:
             if one.lead_row > last:
                 break
-            if one.lead_row <= first and one.end_row >= last:
+            if one.lead_row < first and one.end_row >= last:
                 around = one.qualified
             elif (
                 one.lead_row >= first

@@ -40,7 +40,7 @@ class Weights:
     stem: float = 1.5
     folder: float = 0.25
     definition: float = 2.0
-    folded_definition: float = 1.0
+    folded_definition: float = 1.75
     saturation: float = 0.8
     joined_lines: int = 40
     penalties: Mapping[str, float] = field(

@@ -12,7 +12,7 @@ from fireside.index.languages import canonical
 from fireside.index.lexical import WORD, Words, bm25, fold, idf_of, query_terms
 from fireside.index.paths import is_test, kinds, matches
 from fireside.index.rank import Candidate, File, Ranker, Weights, choose, name_terms
-from fireside.index.store import Store
+from fireside.index.store import Postings, Store
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,6 +36,8 @@ class Searcher:
         self._words = Words()
         self._layout = store.layout()
         self.generation = self._layout.generation
+        self._alive = self._layout.lengths > 0
+        self._total = int(self._alive.sum())
         self._file_ids, self._file_of = np.unique(self._layout.files, return_inverse=True)
         rows = store.connection.execute("SELECT id, path, language FROM files WHERE unread = ''")
         self._paths: dict[int, tuple[str, str]] = {number: (path, language) for number, path, language in rows}
@@ -49,19 +51,24 @@ class Searcher:
         terms = query_terms(query, self._words)
         if not terms or not len(self._layout.lengths) or limit < 1:
             return []
-        postings = self._store.postings(terms, self._layout)
+        postings = self._living(self._store.postings(terms, self._layout))
         scores = bm25(postings, terms, self._layout.lengths)
         allowed = self._allowed(language, path, tests)
         if allowed is not None:
             scores[~allowed] = 0
-        idf = {
-            term: idf_of(len(postings[term][0]) if term in postings else 0, len(self._layout.lengths)) for term in terms
-        }
+        idf = {term: idf_of(len(postings[term][0]) if term in postings else 0, self._total) for term in terms}
         defined = self._defined(query, allowed)
         candidates = self._candidates(scores, defined, self._coverage(postings, idf))
         files = {one.file: self._file(one.file) for one in candidates}
         Ranker(query, idf, self._words, self._weights).score(candidates, files, defined)
         return [self._hit(group, query, postings) for group in choose(candidates, limit, self._weights)]
+
+    def _living(self, postings: Postings) -> Postings:
+        """Postings without dead chunks, so that an index changed many times ranks as a fresh one does."""
+        if self._total == len(self._alive):
+            return postings
+        kept = {term: (chunks, counts, self._alive[chunks]) for term, (chunks, counts) in postings.items()}
+        return {term: (chunks[alive], counts[alive]) for term, (chunks, counts, alive) in kept.items() if alive.any()}
 
     def _file(self, number: int) -> File:
         known = self._files.get(number)
@@ -115,9 +122,7 @@ class Searcher:
                     result[row[0]] = (qualified, exact)
         return result
 
-    def _coverage(
-        self, postings: "Mapping[str, tuple[NDArray[np.uint32], NDArray[np.uint8]]]", idf: Mapping[str, float]
-    ) -> "NDArray[np.float32]":
+    def _coverage(self, postings: Postings, idf: Mapping[str, float]) -> "NDArray[np.float32]":
         """For each file (by its place in ``_file_ids``) the share of the question, by rarity, that it has words for."""
         import numpy as np
 
@@ -149,7 +154,7 @@ class Searcher:
         self,
         group: Sequence[Candidate],
         query: str,
-        postings: "Mapping[str, tuple[NDArray[np.uint32], NDArray[np.uint8]]]",
+        postings: Postings,
     ) -> Hit:
         best = max(group, key=lambda one: one.score)
         file = self._files[best.file]
@@ -166,9 +171,7 @@ class Searcher:
         reasons = list(dict.fromkeys(reason for one in group for reason in one.reasons))
         return Hit(chunk, round(best.score, 4), (*reasons, *([f"words: {', '.join(said)}"] if said else [])))
 
-    def _said(
-        self, chunk: int, query: str, postings: "Mapping[str, tuple[NDArray[np.uint32], NDArray[np.uint8]]]"
-    ) -> list[str]:
+    def _said(self, chunk: int, query: str, postings: Postings) -> list[str]:
         """The words of the query that a chunk holds, in the query's order."""
         found: dict[str, None] = {}
         for word in WORD.findall(query):

@@ -10,12 +10,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+# term -> (chunk numbers, counts)
+Postings: TypeAlias = "Mapping[str, tuple[NDArray[np.uint32], NDArray[np.uint8]]]"
 FORMAT = 1
 DATABASE = "index.db"
 VARIABLES = 500
@@ -117,7 +119,9 @@ class Store:
         try:
             yield
         except BaseException:
-            self.connection.execute("ROLLBACK")
+            # On a full disk SQLite has rolled back by itself.
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
             raise
         self.connection.execute("COMMIT")
 
@@ -179,9 +183,7 @@ class Store:
             lengths[start - first : start - first + size] = np.frombuffer(length_blob, np.uint32)
         return Layout(self.generation(), first, files, lengths)
 
-    def postings(
-        self, terms: Iterable[str], layout: Layout
-    ) -> "dict[str, tuple[NDArray[np.uint32], NDArray[np.uint8]]]":
+    def postings(self, terms: Iterable[str], layout: Layout) -> Postings:
         """For each term that occurs: chunk numbers (ids minus ``layout.first``) and counts."""
         import numpy as np
 
