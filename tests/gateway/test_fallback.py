@@ -229,7 +229,7 @@ async def test_a_prompt_too_long_for_all_is_an_error_with_its_figures():
         assert engine.requests == []
 
 
-async def test_a_prompt_that_surely_fits_is_not_counted():
+async def test_a_prompt_that_likely_fits_is_not_counted():
     class Counting(ScriptedEngine):
         counted = 0
 
@@ -239,9 +239,9 @@ async def test_a_prompt_that_surely_fits_is_not_counted():
 
     engine = Counting(name="a", cards=[scripted_card("a", context_window=100)])
     async with opened(engine) as (gateway, _):
-        await deltas_of(gateway.chat(ask("x" * 80)))
+        await deltas_of(gateway.chat(ask("x" * 250)))
         assert engine.counted == 0
-        await deltas_of(gateway.chat(ask("é" * 80)))
+        await deltas_of(gateway.chat(ask("é" * 150)))
         assert engine.counted == 1
 
 

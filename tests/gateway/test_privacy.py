@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fireside.core.errors import ERRORS, ErrorKind, FiresideError
-from fireside.core.requests import ChatRequest
+from fireside.core.requests import ChatRequest, Sampling
 from fireside.engines.engine import Boundary
 from fireside.engines.scripted import Reply
-from support.gateways import Moody, ask, deltas_of, opened
+from support.gateways import Moody, ask, card, deltas_of, opened
 
 NAMES = ("near", "lan", "sky", "moon")
 MODELS = ("small", "big")
@@ -40,8 +40,6 @@ def build(engines) -> list[Moody]:
     for name, boundary, fault, mute in engines:
         error = ERRORS[fault]("as drawn") if fault else None
         listing = ERRORS[ErrorKind.CONNECTION]("as drawn") if mute else None
-        from support.gateways import card
-
         cards = [card(model, name, "chat", "tools", "fim", "embed") for model in MODELS]
         built.append(
             Moody(Reply("hello", error=error), name=name, boundary=boundary, cards=cards, listing_error=listing)
@@ -95,9 +93,6 @@ async def test_the_property_could_fail_for_with_a_yes_the_cloud_answers():
 
 
 async def test_an_answer_from_the_cloud_is_not_replayed_for_a_request_that_stays_here():
-    from fireside.core.requests import Sampling
-    from support.gateways import card
-
     twin = {"sha256": "same weights"}
     near = Moody("near", name="near", cards=[card("m", "near", **twin)])
     sky = Moody("sky", name="sky", boundary=Boundary.CLOUD, cards=[card("m", "sky", **twin)])

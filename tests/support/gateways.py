@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-from fireside.core.errors import FiresideError
+from fireside.core.errors import FiresideError, Invalid
 from fireside.core.events import EventBus
 from fireside.core.messages import Message
 from fireside.core.requests import ChatRequest, CompletionRequest, Delta
@@ -115,8 +115,6 @@ class Moody(ScriptedEngine):
 
 class Unpullable(Moody):
     async def pull(self, name: str) -> AsyncIterator[PullProgress]:
-        from fireside.core.errors import Invalid
-
         raise Invalid(f"{self.name} cannot pull")
         yield PullProgress("never")
 

@@ -19,10 +19,11 @@ from fireside.core.requests import ChatRequest, CompletionRequest, Delta, Priori
 from fireside.core.streams import closing
 from fireside.engines.engine import Engine, EngineHealth, PullProgress
 from fireside.gateway import signals
+from fireside.gateway.attempts import Attempts, Call, Policy
 from fireside.gateway.breaker import Breaker
 from fireside.gateway.cache import ResponseCache
 from fireside.gateway.catalog import Catalog
-from fireside.gateway.fallback import Attempts, Call, Gate, Pipeline, Policy
+from fireside.gateway.fallback import Gate, Pipeline
 from fireside.gateway.health import HealthBoard
 from fireside.gateway.metrics import Metrics
 from fireside.gateway.pulls import Pulls
@@ -186,7 +187,7 @@ class Gateway:
 
     async def health(self) -> dict[str, EngineHealth]:
         """Every engine, looked at now; one that answers but cannot list its models is down, with that as the reason."""
-        found, listing = await asyncio.gather(self._board.all(), self._catalog.listing(refresh=True))
+        found, listing = await asyncio.gather(self._board.all(), self._catalog.listing())
         for name, error in listing.errors.items():
             if found[name].state != "down":
                 found[name] = replace(found[name], state="down", detail=error.message, remedy=error.remedy)
