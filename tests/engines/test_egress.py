@@ -340,7 +340,12 @@ def test_a_long_line_is_found_again(tmp_path):
     assert ledger.verify().broken_at is None
 
 
-APPEND = "import sys, pathlib; from fireside.engines.ledger import Ledger; [Ledger(pathlib.Path(sys.argv[1])).append({}) for _ in range(20)]"
+APPEND = """
+import pathlib, sys
+from fireside.engines.ledger import Ledger
+for _ in range(20):
+    Ledger(pathlib.Path(sys.argv[1])).append({})
+"""
 
 
 def test_processes_share_one_chain(tmp_path):

@@ -89,7 +89,7 @@ class FakeHttp:
     """``requests``: what was asked. ``aborted``: set when a client left before its answer was complete. ``waiting``: set when a request
     has come to a fault that holds it. ``running``: requests being answered now. ``peers``: one entry for each connection so far."""
 
-    replies: Sequence[FakeReply | str] = ("Hello from a fake.",)
+    replies: Sequence[FakeReply | str] | FakeReply | str = ("Hello from a fake.",)
     faults: Faults = field(default_factory=Faults)
     url: str = ""
     requests: list[Seen] = field(default_factory=list)
@@ -98,6 +98,9 @@ class FakeHttp:
     running: int = 0
     peers: set[object] = field(default_factory=set)
     _used: set[int] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.rehearse(*((self.replies,) if isinstance(self.replies, str | FakeReply) else self.replies))
 
     def routes(self) -> Mapping[str, Handler]:
         """``METHOD /path`` -> handler."""

@@ -7,6 +7,7 @@ and netrc are not used. Knows no engine's JSON.
 
 import asyncio
 import errno
+import io
 import re
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -27,6 +28,7 @@ from fireside.engines.reply import Response, place, public_url
 if TYPE_CHECKING:
     import aiohttp
 
+AT_ONCE = 512 * 1024
 BODY_LIMIT = 64 * 1024 * 1024
 ERROR_LIMIT = 1024 * 1024
 KEEP_ALIVE = 30.0
@@ -259,7 +261,7 @@ class Transport:
                 return await session.request(
                     letter.method,
                     letter.url,
-                    data=letter.body,
+                    data=_payload(letter.body),
                     headers=letter.headers,
                     allow_redirects=False,
                     timeout=_client_timeout(letter.timeouts),
@@ -339,6 +341,11 @@ def _open_session(egress: Egress) -> "aiohttp.ClientSession":
         auto_decompress=True,
         trust_env=False,
     )
+
+
+def _payload(body: bytes | None) -> bytes | io.BytesIO | None:
+    """A large body goes out in pieces, so that it does not hold up everything else."""
+    return io.BytesIO(body) if body is not None and len(body) > AT_ONCE else body
 
 
 def _client_timeout(timeouts: Timeouts) -> "aiohttp.ClientTimeout":
