@@ -1,6 +1,8 @@
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -191,6 +193,12 @@ def test_another_file_under_the_same_name_gets_a_child_of_its_own(tmp_path: Path
     assert key_of(ChildSpec(str(model), nice=5, idle_seconds=9)) == before
     model.write_bytes(b"another")
     assert key_of(ChildSpec(str(model))) != before
+
+
+def test_the_child_starts_without_anything_heavy() -> None:
+    look = "import sys, fireside.engines.child; print(*{'asyncio', 'msgspec', 'orjson', 'numpy', 'aiohttp'} & set(sys.modules))"
+    found = subprocess.run([sys.executable, "-P", "-c", look], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == ""
 
 
 def test_a_long_log_keeps_its_end_and_its_writer(tmp_path: Path) -> None:
