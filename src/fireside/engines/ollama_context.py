@@ -12,6 +12,7 @@ of letters is at least one token; a fifth is taken off for SentencePiece models,
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
 
@@ -112,9 +113,10 @@ def check(model: str, prompt: Measure, *, read: int, in_force: int, counts_all: 
 
 def too_long(model: str, tokens: int, window: int, about: str = "", *, read: int | None = None) -> ContextTooLong:
     dropped = "" if read is None else f"; Ollama read {read} of them and dropped the rest without a word"
-    context: dict[str, object] = {"prompt_tokens": tokens, "context_window": window}
+    more = {} if read is None else {"truncated": True, "read_tokens": read}
+    context: dict[str, Any] = {"prompt_tokens": tokens, "context_window": window, **more}
     return ContextTooLong(
         f"the prompt has {about}{tokens} tokens, {model} takes {window} here{dropped}",
         remedy="ask about less, or raise engines.ollama.num_ctx if the model and the memory allow it",
-        **(context if read is None else context | {"truncated": True, "read_tokens": read}),
+        **context,
     )

@@ -6,6 +6,7 @@ Knows the words Ollama uses and the traps around it (its Host check, loads that 
 import re
 from collections.abc import Sequence
 from difflib import get_close_matches
+from typing import Any
 
 from fireside.core.errors import (
     ConnectionFailed,
@@ -59,7 +60,7 @@ def explain_text(payload: object, *, status: int = 0, model: str = "", waits: fl
         remedy = f"choose a model that can, see: fireside models list ({cannot[1]})"
         return Invalid(f"Ollama says: {words}", remedy=remedy, status=status, lacks=cannot[1])
     if "server busy" in words:
-        known = {} if waits is None else {"retry_after": waits}
+        known: dict[str, Any] = {} if waits is None else {"retry_after": waits}
         return RateLimited("Ollama is busy and its queue is full", remedy="wait a moment", **known)
     error = typed_error(payload, status=status, model=model, retry_after=waits, source="Ollama")
     return error if error.remedy else _with_remedy(error, "see what Ollama's own log says: journalctl -u ollama")
@@ -135,7 +136,7 @@ def improve(error: FiresideError, *, url: str, model: str = "", engine: str = "o
             "start it: ollama serve\n"
             + f"or name another address: fireside config set engines.{engine}.url http://HOST:11434"
         )
-        return ConnectionFailed(f"no Ollama listens at {url}", remedy=remedy, **error.context)
+        return ConnectionFailed(f"no Ollama listens at {url}", remedy=remedy, **dict[str, Any](error.context))
     if cause == "tls" and url.startswith("https://"):
         remedy = (
             f"if it speaks plain http: fireside config set engines.{engine}.url {url.replace('https://', 'http://', 1)}"

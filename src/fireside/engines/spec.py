@@ -13,7 +13,7 @@ class ChildSpec(NamedTuple):
     ``model``: a GGUF file. ``context``: tokens of one request, prompt and answer; ``parallel``: requests at a time, each with a whole
     context. ``threads``: 0 chooses. ``gpu_layers``: -1 lets llama.cpp choose. ``loras``: (file, scale). ``binary``: a ``llama-server``
     to run instead of the built-in one. ``prompt_cache``: MiB of memory for prefixes that left their slot. ``nice``: added to the
-    process's niceness. ``idle_seconds``: without a request for so long, the child leaves.
+    process's niceness. ``idle_seconds``: without a request for so long, the child leaves. ``module``: what serves, without a ``binary``.
     """
 
     model: str
@@ -29,6 +29,7 @@ class ChildSpec(NamedTuple):
     binary: str = ""
     nice: int = 0
     idle_seconds: float = 300.0
+    module: str = "fireside.engines.host"
 
     @property
     def total_context(self) -> int:
@@ -39,7 +40,7 @@ class ChildSpec(NamedTuple):
 def command_line(spec: ChildSpec, folder: Path, port: int) -> list[str]:
     """The server's arguments. Its key travels in ``LLAMA_API_KEY``, never here, where ``ps`` would show it."""
     if not spec.binary:
-        return [sys.executable, "-P", "-m", "fireside.engines.host", str(folder / "spec.json"), str(port)]
+        return [sys.executable, "-P", "-m", spec.module, str(folder / "spec.json"), str(port)]
     threads = str(thread_count(spec.threads))
     arguments = [spec.binary, "--host", "127.0.0.1", "--port", str(port), "--model", spec.model, "--jinja"]
     arguments += ["--ctx-size", str(spec.total_context), "--parallel", str(spec.parallel)]

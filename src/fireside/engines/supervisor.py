@@ -168,7 +168,7 @@ class Child:
             )
         if code > 0:
             return Invalid(
-                f"llama.cpp cannot load {self.model}: {words}",
+                f"cannot load {self.model}: {words}",
                 remedy=f"get the file again, or another one; details in {self.folder / 'log'}",
                 log=self.tail(),
             )
@@ -202,7 +202,9 @@ class Supervisor:
     async def acquire(self, spec: ChildSpec) -> Running:
         """A server for ``spec``: the one that runs, or a new one. It stays until ``release``, whoever else leaves."""
         child = self._child(spec)
-        child.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Each level for itself: parents=True gives the folders above the usual mode, and they hold the children's keys.
+        for folder in (self._runtime, child.folder.parent, child.folder):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         async with child.turn:
             deadline = time.monotonic() + self._start_seconds
             while True:
