@@ -22,6 +22,8 @@ from fireside.engines.transport import Transport
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
+    from fireside.models.store import ModelStore
+
 GROUP = "fireside.engines"
 BUILT_IN = ("llama_server", "ollama", "openai", "anthropic", "huggingface", "scripted")
 
@@ -39,7 +41,7 @@ class EngineContext:
     events: EventBus
     runtime: Path
     secret: Callable[[str], str | None]
-    models: object = None
+    models: "ModelStore | None" = None
 
 
 class Factory(Protocol):
