@@ -242,7 +242,7 @@ async def test_redirects_are_followed_but_not_for_ever(store: ModelStore, data: 
     assert store.find("tiny-model").sha256 == digest(data)
 
 
-async def test_nothing_listening_is_tried_again_and_then_said(store: ModelStore):
+async def test_nothing_listening_is_said_at_once(store: ModelStore):
     with serving(FileServer(b"")) as server:
         pass
     with pytest.raises(ConnectionFailed, match="nothing listens"):

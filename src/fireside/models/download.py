@@ -36,6 +36,7 @@ from fireside.models.magic import looks_like
 PIECE = 1 << 20
 REDIRECTS = (301, 302, 303, 307, 308)
 HOPS = 5
+NOBODY_THERE = ("refused", "dns", "unreachable", "tls")
 OTHER = "try another address"
 AGAIN = "run the same command again: it goes on where it was"
 Result = TypeVar("Result")
@@ -136,11 +137,13 @@ class Download:
                     raise Invalid(f"{_shown(self.url)} sends a part when asked for all", remedy=OTHER) from None
                 self._start_over()
             except FiresideError as error:
-                if not error.retryable:
+                if not error.retryable or (not self.size and error.context.get("cause") in NOBODY_THERE):
                     raise
                 if self.size > furthest:
                     furthest, waits = self.size, self._retry.waits()
                 wait = next(waits, None)
+                if wait is None and not self.size:
+                    raise
                 if wait is None:
                     raise self._gave_up(error) from error
                 yield Progress("waiting to go on", self.size, self._total)

@@ -1,0 +1,289 @@
+"""``fireside models``: which models there are, where they run, and which of them answers to which name.
+
+Draws and asks; models are found by the gateway, files are kept by the store, choices by the configuration.
+"""
+
+import re
+import sys
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import click
+
+from fireside.cli.door import opened, run
+from fireside.core.errors import ConnectionFailed, FiresideError, Invalid, ModelNotFound, TimedOut
+
+if TYPE_CHECKING:
+    from fireside.cli.model_tables import Step
+    from fireside.engines.engine import EngineHealth, PullProgress
+    from fireside.engines.transport import Transport
+    from fireside.models.card import Capability, ModelCard
+    from fireside.models.download import FetchStream
+    from fireside.models.store import ModelStore, StoredModel
+
+ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
+GOES_ON = "stopped; run the same command again: it goes on where it was"
+
+
+class Models(Protocol):
+    """The part of the gateway these commands need."""
+
+    async def models(self) -> list["ModelCard"]: ...
+    async def health(self) -> "dict[str, EngineHealth]": ...
+    async def card_for(self, model: str, *, needs: "Collection[Capability]" = ()) -> "ModelCard | None": ...
+    def pull(self, name: str, engine: str | None = None) -> "AsyncIterator[PullProgress]": ...
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """Every model there is: ``cards`` of the engines that answer, ``down`` engines, and ``unused`` files no engine lists."""
+
+    cards: "Sequence[ModelCard]"
+    down: "Mapping[str, EngineHealth]"
+    unused: "Sequence[StoredModel]"
+
+
+@click.group("models")
+def models_command() -> None:
+    """List, add, pull and choose models."""
+
+
+@models_command.command("list")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def list_command(as_json: bool) -> None:
+    """Every model of every engine: what it can do, how large it is, where it is."""
+
+    async def work() -> None:
+        from fireside.cli import model_tables
+
+        async with opened() as fireside:
+            shelf = await look(fireside.gateway, fireside.store)
+            chosen = fireside.config.settings.models
+        if as_json:
+            click.echo(model_tables.shelf_json(shelf.cards, shelf.down, shelf.unused, chosen))
+            return
+        model_tables.print_cards(shelf.cards, chosen)
+        for stored in shelf.unused:
+            click.echo(f"{stored.name}: {trouble(stored)}", err=True)
+        for name, health in shelf.down.items():
+            click.echo(f"{name}: {health.detail}", err=True)
+
+    run(work())
+
+
+@models_command.command("show")
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def show_command(name: str, as_json: bool) -> None:
+    """Everything known about one model. NAME is an alias, a model, or MODEL@ENGINE."""
+
+    async def work() -> None:
+        from fireside.cli import model_tables
+
+        async with opened() as fireside:
+            card = await find_card(fireside.gateway, name)
+            stored = next((kept for kept in fireside.store.list() if str(kept.path) == card.path), None)
+        click.echo(model_tables.card_json(card, stored) if as_json else model_tables.card_text(card, stored))
+
+    run(work())
+
+
+@models_command.command("pull")
+@click.argument("source", metavar="URL|NAME[@ENGINE]")
+@click.option("--name", help="What to call it (else: the file's name).")
+@click.option("--sha256", help="The digest the file must have.")
+def pull_command(source: str, name: str | None, sha256: str | None) -> None:
+    """Bring a model here: a GGUF from a URL into the store, or a NAME to an engine that can pull, such as Ollama.
+
+    What was broken off goes on where it was.
+    """
+    if not is_url(source) and (name or sha256):
+        raise click.UsageError("--name and --sha256 belong to a URL", click.get_current_context())
+    _pull(source, name, sha256)
+
+
+@models_command.command("add")
+@click.argument("source", metavar="FILE|URL")
+@click.option("--name", help="What to call it (else: the file's name).")
+@click.option("--link", is_flag=True, help="Leave the file where it is and only register it.")
+@click.option("--sha256", help="The digest the file must have (with a URL).")
+def add_command(source: str, name: str | None, link: bool, sha256: str | None) -> None:
+    """Take a GGUF file into the store, where the embedded engine finds it."""
+    if is_url(source):
+        if link:
+            raise click.UsageError("--link belongs to a file, not to a URL", click.get_current_context())
+        _pull(source, name, sha256)
+        return
+    if sha256:
+        raise click.UsageError("--sha256 belongs to a URL", click.get_current_context())
+
+    from fireside.cli.model_tables import copying_bar
+
+    async def find_store() -> "ModelStore":
+        async with opened() as fireside:
+            return fireside.store
+
+    store = run(find_store())
+    # Outside the event loop: there Ctrl-C would have to wait until the whole file is copied.
+    with copying_bar() as progress:
+        stored = store.add(Path(source), name, copy=not link, progress=progress)
+    _say_ready(stored)
+
+
+@models_command.command("rm")
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+def rm_command(names: tuple[str, ...]) -> None:
+    """Remove models from the store. A linked file stays where it is."""
+
+    async def work() -> None:
+        from fireside.models.disk import in_words
+
+        async with opened() as fireside:
+            for name in names:
+                stored = await remove(fireside.gateway, fireside.store, name)
+                kept = f"; {stored.path} is kept" if stored.linked else f" ({in_words(stored.size)})"
+                click.echo(f"removed {stored.name}{kept}")
+
+    run(work())
+
+
+@models_command.command("use")
+@click.argument("alias")
+@click.argument("model")
+def use_command(alias: str, model: str) -> None:
+    """Let ALIAS (chat, complete, embed, or a name of your own) mean MODEL, MODEL@ENGINE or @ENGINE."""
+
+    async def work() -> None:
+        async with opened() as fireside:
+            note = await check_choice(fireside.gateway, alias, model)
+            fireside.config.set(f"models.{alias}", model, layer="user")
+            file = fireside.config.file("user")
+        click.echo(f"{alias} is now {model} (in {file})")
+        if note:
+            click.echo(note, err=True)
+
+    run(work())
+
+
+# What the commands do, without drawing
+
+
+async def look(gateway: Models, store: "ModelStore") -> Shelf:
+    """All models, the engines that are down, and the stored files no engine lists (they are missing or broken)."""
+    import asyncio
+
+    cards, health = await asyncio.gather(gateway.models(), gateway.health())
+    down = {name: state for name, state in health.items() if state.state == "down"}
+    listed = {card.path for card in cards}
+    return Shelf(cards, down, [stored for stored in store.list() if str(stored.path) not in listed])
+
+
+def trouble(stored: "StoredModel") -> str:
+    """Why a stored model is not offered, in one line."""
+    from fireside.models.store import check_model
+
+    try:
+        check_model(stored.path)
+    except FiresideError as error:
+        return f"{error.message} (fireside models rm {stored.name})"
+    return "no engine offers it; is the embedded engine configured? fireside doctor"
+
+
+async def find_card(gateway: Models, name: str) -> "ModelCard":
+    card = await gateway.card_for(name)
+    if card is None:
+        raise ModelNotFound(f"no model here can serve for {name}", remedy="fireside models list")
+    return card
+
+
+async def remove(gateway: Models, store: "ModelStore", name: str) -> "StoredModel":
+    """Remove from the store; a model that is elsewhere is said to be."""
+    try:
+        return store.remove(name)
+    except ModelNotFound:
+        plain = name.rpartition("@")[0] or name
+        elsewhere = next((card for card in await gateway.models() if card.name in (plain, f"{plain}:latest")), None)
+        if elsewhere is None:
+            raise
+        remedy = f"ollama rm {elsewhere.name}" if elsewhere.engine == "ollama" else f"remove it on {elsewhere.engine}"
+        raise Invalid(
+            f"{elsewhere.name} is not in the store, it belongs to {elsewhere.engine}", remedy=remedy
+        ) from None
+
+
+async def check_choice(gateway: Models, alias: str, model: str) -> str:
+    """Refuse an alias that cannot be one, and a model that is not there or cannot do what the alias is for.
+
+    Returns a line to tell when it could not be checked, because the engine does not answer now.
+    """
+    if not ALIAS.fullmatch(alias):
+        raise Invalid(f"{alias!r} cannot be an alias", remedy="use letters, digits, - and _, beginning with a letter")
+    roles: Mapping[str, frozenset[Capability]] = {
+        "chat": frozenset(("chat",)),
+        "complete": frozenset(("fim",)),
+        "embed": frozenset(("embed",)),
+    }
+    try:
+        card = await gateway.card_for(model, needs=roles.get(alias, frozenset()))
+    except (ConnectionFailed, TimedOut) as error:
+        return f"not checked: {error.message}"
+    if card is None:
+        raise ModelNotFound(f"there is no model {model}", remedy="fireside models list")
+    return ""
+
+
+def is_url(text: str) -> bool:
+    return text.startswith(("http://", "https://"))
+
+
+async def pulled(
+    source: str, name: str | None, sha256: str | None, *, gateway: Models, store: "ModelStore", transport: "Transport"
+) -> "AsyncIterator[Step]":
+    """The steps of bringing a model here, from a URL or by an engine."""
+    from fireside.core.streams import closing
+    from fireside.engines.egress import Errand
+
+    def fetch(url: str, *, headers: Mapping[str, str]) -> "AbstractAsyncContextManager[FetchStream]":
+        return transport.stream("GET", url, headers=headers, errand=Errand(purpose="pull a model"))
+
+    steps: AsyncIterator[Step] = gateway.pull(source)
+    if is_url(source):
+        steps = store.pull(source, name, sha256=sha256, fetch=fetch)
+    async with closing(steps) as each:
+        async for step in each:
+            yield step
+
+
+def _pull(source: str, name: str | None, sha256: str | None) -> None:
+    async def work() -> None:
+        from fireside.cli.model_tables import follow
+
+        async with opened() as fireside:
+            store, gateway = fireside.store, fireside.gateway
+            steps = pulled(source, name, sha256, gateway=gateway, store=store, transport=fireside.transport)
+            await follow(steps, sys.stderr)
+            if is_url(source):
+                from fireside.models.download import default_name
+
+                _say_ready(store.find(name or default_name(source)))
+            else:
+                click.echo(f"{source} is ready; to chat with it: fireside models use chat {source}")
+
+    try:
+        run(work())
+    except KeyboardInterrupt:
+        click.echo(GOES_ON, err=True)
+        raise SystemExit(130) from None
+
+
+def _say_ready(stored: "StoredModel") -> None:
+    from fireside.models import gguf
+    from fireside.models.disk import in_words
+
+    card = gguf.card(stored.path, engine="embedded", name=stored.name)
+    role = "embed" if card.can("embed") else "chat" if card.can("chat") else "complete"
+    click.echo(f"{stored.name} is ready ({in_words(stored.size)}, sha256 {stored.sha256[:12]})")
+    click.echo(f"it can: {', '.join(sorted(card.capabilities))}; to use it: fireside models use {role} {stored.name}")
