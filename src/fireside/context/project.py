@@ -11,7 +11,7 @@ from fireside.index.index import Index
 from fireside.workspace.workspace import Workspace
 
 IMPORT_LINE = re.compile(
-    r"^\s*(?:from|import|use|using|require|include|#\s*include|export|source|\.|mod)\b|\brequire\(|\bimport\(",
+    r"^\s*(?:from|import|use|using|require|include|#\s*include|export|source|\.|mod|require_relative)\b|\brequire\(|\bimport\(",
     re.MULTILINE,
 )
 IMPORTED = re.compile(r"[\w$@./\\:-]+")
@@ -110,7 +110,9 @@ def imported_stems(text: str) -> Counter[str]:
     for line in text.split("\n"):
         if IMPORT_LINE.search(line):
             for word in IMPORTED.findall(line):
-                last = re.split(r"[/\\]|::", word.rstrip("/"))[-1]
-                stems[last.split(".")[0]] += 1
-                stems[last.rpartition(".")[2]] += 1
+                if "/" in word:
+                    stems[word.rstrip("/").rpartition("/")[2].partition(".")[0]] += 1
+                else:
+                    stems.update(re.split(r"::|\.|:|\\", word)[-2:])
+    del stems[""]
     return stems
