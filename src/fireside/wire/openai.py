@@ -165,7 +165,7 @@ class ChatReader:
     def __init__(self) -> None:
         self.done = False
         self._calls: list[PartialCall] = []
-        self._places: dict[object, PartialCall] = {}
+        self._places: dict[int | str, PartialCall] = {}
         self._finish: FinishReason | None = None
         self._usage: Usage | None = None
 
@@ -192,9 +192,8 @@ class ChatReader:
             raise typed_error(data)
         if (usage := read_usage(data)) is not None:
             self._usage = usage
-        choices = data.get("choices")
-        choice = next((each for each in choices if not each.get("index")), None) if isinstance(choices, list) else None
-        return self._choice(choice) if isinstance(choice, dict) else []
+        choice = next((each for each in _list(data.get("choices")) if not each.get("index")), None)
+        return self._choice(choice) if choice is not None else []
 
     def end(self) -> list[Delta]:
         """The tool calls and the last Delta. Raises ``ConnectionFailed`` (cut) when no finish reason has come."""
@@ -242,9 +241,10 @@ class ChatReader:
 
     def _place_of(self, piece: Mapping[str, object]) -> PartialCall:
         """The call a piece belongs to: by index; where none is given, a new id begins a new call."""
-        key = piece.get("index")
+        index, name = piece.get("index"), piece.get("id")
+        key = index if isinstance(index, int) else name if isinstance(name, str) and name else None
         if key is None:
-            key = piece.get("id") or (next(reversed(self._places), None) if self._places else 0)
+            key = next(reversed(self._places), 0)
         if key not in self._places:
             self._places[key] = PartialCall()
             self._calls.append(self._places[key])
@@ -289,8 +289,11 @@ def read_embeddings(data: Mapping[str, object], count: int) -> Vectors:
 
 def _vector(value: object) -> list[float]:
     if isinstance(value, str):
-        raw = base64.b64decode(value)
-        return list(struct.unpack(f"<{len(raw) // 4}f", raw))
+        try:
+            raw = base64.b64decode(value, validate=True)
+            return list(struct.unpack(f"<{len(raw) // 4}f", raw))
+        except (ValueError, struct.error) as error:
+            raise _strange("an embedding that is neither numbers nor base64") from error
     if isinstance(value, list):
         # llama.cpp gives one vector a token when it does not pool.
         flat = value[0] if len(value) == 1 and isinstance(value[0], list) else value
