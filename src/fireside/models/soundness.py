@@ -145,8 +145,9 @@ def _floats(header: Header) -> Iterator[str]:
                 yield f"has the impossible {key} {value:g}"
         elif key.endswith(("epsilon", "rope.freq_base")):
             yield f"stores {key} as {value!r}; it must be a 32-bit float"
-    if name in PLAIN and not any(key.startswith(f"{name}.") and key.endswith("epsilon") for key in header.metadata):
-        yield f"does not say {name}.attention.layer_norm_rms_epsilon"
+    norm = "layer_norm_epsilon" if name == "starcoder2" else "layer_norm_rms_epsilon"
+    if name in PLAIN and f"{name}.attention.{norm}" not in header.metadata:
+        yield f"does not say {name}.attention.{norm}"
 
 
 def _tokenizer(header: Header) -> Iterator[str]:
