@@ -149,6 +149,14 @@ async def test_a_reset_connection_is_tried_again_on_the_same_engine():
         assert 0.05 <= ears.of(Retried)[0].wait <= 0.1
 
 
+async def test_every_engine_is_asked_again_as_often_as_the_first():
+    reset = ConnectionFailed("reset", cause="reset")
+    second = ScriptedEngine(Reply(error=reset), Reply(text="hello"), name="b")
+    async with opened(ScriptedEngine(name="a", error=reset), second, retries=1) as (gateway, ears):
+        assert await text_of(gateway.chat(ask())) == "hello"
+        assert [(retried.engine, retried.attempt) for retried in ears.of(Retried)] == [("a", 1), ("b", 1)]
+
+
 async def test_a_short_retry_after_is_waited_for_as_named():
     engine = ScriptedEngine(Reply(error=RateLimited("busy", retry_after=0.01)), Reply(text="hello"), name="a")
     async with opened(engine, ScriptedEngine(name="b")) as (gateway, ears):
@@ -255,6 +263,21 @@ async def test_a_conversation_loses_its_oldest_turns_only_when_allowed_and_says_
         trimmed = ears.of(Trimmed)[0]
         assert len(engine.requests[0].messages) == 9 - trimmed.messages < 9
         assert engine.requests[0].messages[-1] == LONG.messages[-1]
+
+
+async def test_a_conversation_is_shortened_only_once():
+    class Greedy(ScriptedEngine):
+        async def count_tokens(self, request, card):
+            return 10 * card.context_window
+
+    async with opened(Greedy(name="a", cards=[scripted_card("a", context_window=20)]), shrink_context=True) as (
+        gateway,
+        ears,
+    ):
+        request = ChatRequest(tuple(Message("user", "x" * length) for length in (9000, 9000, 1000, 1)))
+        with pytest.raises(ContextTooLong):
+            await deltas_of(gateway.chat(request))
+        assert len(ears.of(Trimmed)) == 1
 
 
 async def test_a_conversation_is_never_shortened_unasked():

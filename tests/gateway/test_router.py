@@ -77,6 +77,13 @@ def test_an_engine_alone_means_the_best_model_there():
     assert failure(house(*cards), named("@c")).message == "no model on c can chat"
 
 
+@pytest.mark.parametrize("name", ["", "@", "@@", "m@", " "])
+def test_a_name_that_is_none_is_no_crash(name):
+    router, listing = house(card("m", "a"))
+    plan = router.plan(named(name), listing)
+    assert plan.candidates or isinstance(plan.error, ModelNotFound)
+
+
 def test_on_this_machine_the_best_model_is_one_that_fits_in_its_memory():
     cards = (card("small", "a", parameters=1, size=10), card("large", "a", parameters=7, size=70))
     assert labels(house(*cards, memory=40)) == ["small@a"]

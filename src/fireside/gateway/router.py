@@ -161,7 +161,7 @@ class Router:
             found = [self._names.target(model) for model in ordered(self._routes[wanted.model], rng)]
         else:
             found = [self._names.target(wanted.model)]
-        return [target for target in found if target not in ROLES]
+        return [target for target in found if target and target not in ROLES]
 
     def _permits(self, engine: Engine, named: set[str]) -> bool:
         return engine.boundary < Boundary.CLOUD or self._cloud or engine.name in named
@@ -185,14 +185,16 @@ class Router:
             raise listing.errors[at]
         engines = [self._engines[at]] if at else permitted
         cards = [card for engine in engines for card in listing.cards.get(engine.name, ())]
-        if name in ("", *ROLES):
+        if at and name in ("", *ROLES):
             return [Candidate(self._engines[at], self._best_at(at, wanted, cards))]
         try:
             found = self._names.resolve(target, cards, wanted.needs)
         except ModelNotFound as error:
             if self._pull_missing:
                 return [Candidate(engine, ModelCard(name, engine.name)) for engine in engines if _takes_pulls(engine)]
-            raise error if at else self._elsewhere(name, error, permitted, listing) from error
+            if at:
+                raise
+            raise self._elsewhere(name, error, permitted, listing) from None
         replicas = [card for card in cards if card.name == found.name and wanted.served_by(card)]
         if not replicas:
             raise Invalid(f"{found.name} cannot write text", remedy=GET_ONE[wanted.role])
