@@ -74,7 +74,14 @@ def test_a_cloned_project_cannot_open_the_network(harbour: Path):
 
 
 def test_an_outside_host_is_refused_before_a_byte_is_sent(harbour: Path):
-    words = ("--set", "engines.far.kind=openai", "--set", "engines.far.base_url=http://203.0.113.7:8000", "--model", "m@far")
+    words = (
+        "--set",
+        "engines.far.kind=openai",
+        "--set",
+        "engines.far.base_url=http://203.0.113.7:8000",
+        "--model",
+        "m@far",
+    )
     done = fireside(*words, "ask", "hello", cwd=harbour)
     assert done.returncode == 1
     assert "privacy.allow_hosts" in done.stderr

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pexpect
 import pytest
+
 from support.project import scripted
 
 
@@ -48,8 +49,12 @@ def test_help_and_an_unknown_command_show_what_there_is(harbour: Path):
 
 def test_ctrl_c_stops_the_answer_and_keeps_the_conversation(harbour: Path, tmp_path: Path):
     script = tmp_path / "script.json"
-    script.write_text('[{"when": "slow", "text": "begun and then a very long answer", "pace": 0.4}, {"text": "second answer"}]')
-    child = chat(harbour, "--set", "engines.s.kind=scripted", "--set", f"engines.s.script={script}", "--set", "models.chat=@s")
+    script.write_text(
+        '[{"when": "slow", "text": "begun and then a very long answer", "pace": 0.4}, {"text": "second answer"}]'
+    )
+    child = chat(
+        harbour, "--set", "engines.s.kind=scripted", "--set", f"engines.s.script={script}", "--set", "models.chat=@s"
+    )
     child.expect("›")
     child.send("be slow\r")
     child.expect("begun")

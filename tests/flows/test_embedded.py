@@ -1,17 +1,20 @@
 """The embedded engine through the whole house: a real llama.cpp child on a GGUF the test made."""
 
+import itertools
 import json
 from pathlib import Path
 
 import pytest
-from support.project import fireside
 
 from fireside import Fireside
 from fireside.agent.session import Session
+from fireside.context.budget import Budget
+from fireside.context.builder import build
 from fireside.core.messages import Message
 from fireside.core.requests import ChatRequest, Sampling
-from fireside.core.turns import TextDelta, TurnFinished
+from fireside.core.turns import TurnFinished
 from fireside.models import tiny
+from support.project import fireside
 
 
 @pytest.fixture
@@ -40,20 +43,24 @@ async def test_with_ollama_down_the_embedded_engine_answers(harbour: Path, gguf:
         events = [event async for event in house.agent.turn(Session(), "how is a berth chosen?")]
     assert isinstance(events[-1], TurnFinished), events[-1]
     assert events[-1].engine == "embedded"
-    assert any(isinstance(event, TextDelta) for event in events)
+    assert events[-1].usage.completion_tokens > 0
 
 
 async def test_the_second_turn_computes_only_what_is_new(harbour: Path, gguf: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")
-    async with await Fireside.open(harbour, flags={"agent.answer_tokens": 16, "agent.excerpts": 2}) as house:
+    async with await Fireside.open(harbour) as house:
         house.store.add(gguf, "small")
-        session = Session()
+        hits = house.project.search("how is a berth chosen?", limit=2).hits if house.project.update() else ()
+        history: list[Message] = []
         usages = []
-        for question in ("how is a berth chosen?", "and the tide?"):
-            events = [event async for event in house.agent.turn(session, question)]
-            assert isinstance(events[-1], TurnFinished), events[-1]
-            usages.append(events[-1].usage)
-    assert usages[1].cached_tokens >= usages[0].prompt_tokens * 0.9
+        for question in ("how is a berth chosen?", "and the tide?", "and the pilot?"):
+            built = build(question, hits, budget=Budget.for_window(4096, answer=64), history=history)
+            request = ChatRequest(built.messages, sampling=Sampling(max_tokens=8, seed=3), session="one conversation")
+            deltas = [delta async for delta in house.gateway.chat(request)]
+            history += (built.question, Message("assistant", "It is so."))
+            usages.append(deltas[-1].usage)
+    for earlier, later in itertools.pairwise(usages):
+        assert later.cached_tokens >= earlier.prompt_tokens * 0.9
 
 
 async def test_a_direct_request_streams_and_ends_once(harbour: Path, gguf: Path, monkeypatch: pytest.MonkeyPatch):

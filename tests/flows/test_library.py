@@ -18,6 +18,8 @@ def test_the_page_has_its_examples():
 @pytest.mark.parametrize("example", EXAMPLES, ids=range(len(EXAMPLES)))
 def test_the_example_runs_and_prints(example: str, harbour: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")
-    done = subprocess.run([sys.executable, "-W", "error", "-c", example], cwd=harbour, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", example], cwd=harbour, capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()

@@ -23,7 +23,10 @@ os.execv(sys.executable, [sys.executable, "-m", "pytest", *sys.argv[1:]])
 def namespace() -> list[str]:
     """The command that runs another one in a fresh network namespace; empty where this system has none."""
     for command in (["unshare", "-n"], ["unshare", "-rn"]):
-        if shutil.which("unshare") and subprocess.run([*command, "true"], capture_output=True, check=False).returncode == 0:
+        if (
+            shutil.which("unshare")
+            and subprocess.run([*command, "true"], capture_output=True, check=False).returncode == 0
+        ):
             return command
     return []
 
@@ -35,7 +38,19 @@ def test_every_flow_works_where_there_is_no_network_at_all():
         pytest.skip("this system has no network namespaces (unshare from util-linux, and the right to use it)")
     assert command, "CI must be able to make a network namespace"
     done = subprocess.run(
-        [*command, sys.executable, "-c", BEGIN, str(FLOWS), "-m", "not slow and not hf", "-p", "no:cacheprovider", "-p", "no:xdist"],
+        [
+            *command,
+            sys.executable,
+            "-c",
+            BEGIN,
+            str(FLOWS),
+            "-m",
+            "not slow and not hf",
+            "-p",
+            "no:cacheprovider",
+            "-p",
+            "no:xdist",
+        ],
         env={**os.environ, INSIDE: "1"},
         capture_output=True,
         text=True,

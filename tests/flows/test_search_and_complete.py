@@ -20,14 +20,19 @@ def test_search_finds_the_lines_as_json(harbour: Path):
 
 def test_a_changed_file_is_seen_by_the_next_search(harbour: Path):
     fireside("index", cwd=harbour)
-    (harbour / "harbour/pilots.py").write_text('def assign_pilot(ship):\n    """Give the ship a pilot."""\n    return ship\n')
+    (harbour / "harbour/pilots.py").write_text(
+        'def assign_pilot(ship):\n    """Give the ship a pilot."""\n    return ship\n'
+    )
     done = fireside("search", "assign_pilot", "--json", cwd=harbour)
     assert json.loads(done.stdout)["hits"][0]["path"] == "harbour/pilots.py"
 
 
 def test_a_line_is_completed_without_any_model(harbour: Path):
     path = harbour / "harbour/berths.py"
-    text = path.read_text() + "\n\ndef longest(ship_length: float, berths: list[Berth]) -> Berth:\n    fitting = [berth for berth in"
+    text = (
+        path.read_text()
+        + "\n\ndef longest(ship_length: float, berths: list[Berth]) -> Berth:\n    fitting = [berth for berth in"
+    )
     path.write_text(text)
     line = text.count("\n") + 1
     done = fireside("complete", f"harbour/berths.py:{line}", "--json", cwd=harbour)
