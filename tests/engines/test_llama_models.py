@@ -58,7 +58,11 @@ async def test_two_hundred_damaged_files_run_or_say_what_is_wrong(bench: Bench, 
         refused += not cards
         asked += bool(cards)
         try:
-            await read(engine.chat(ask(), cards[0] if cards else ModelCard("damaged", "embedded")))
+            await read(
+                engine.chat(
+                    ask(), cards[0] if cards else ModelCard("damaged", "embedded", capabilities=frozenset({"chat"}))
+                )
+            )
         except FiresideError as error:
             check_error(error)
         await engine.aclose()

@@ -95,4 +95,4 @@ async def test_a_url_where_nothing_listens_is_down_and_never_started(bench: Benc
     assert health.state == "down"
     assert health.remedy
     with pytest.raises(ConnectionFailed):
-        await read(engine.chat(ask(), ModelCard("any", "embedded")))
+        await read(engine.chat(ask(), ModelCard("any", "embedded", capabilities=frozenset({"chat"}))))

@@ -32,7 +32,7 @@ from fireside.engines.reply import Response, explain
 from fireside.engines.spec import ChildSpec
 from fireside.engines.supervisor import Supervisor
 from fireside.engines.transport import BODY_LIMIT, Stream, Timeouts
-from fireside.models.card import ModelCard
+from fireside.models.card import Capability, ModelCard
 from fireside.models.prompting import fim_prompt, fim_stops
 from fireside.wire.framing import sse
 from fireside.wire.openai import ChatReader, read_embeddings, write_chat, write_completion, write_embeddings
@@ -93,8 +93,8 @@ class LlamaServerEngine:
 
     async def complete(self, request: CompletionRequest, card: ModelCard) -> AsyncIterator[Delta]:
         """The model's own fill-in-the-middle form. Code is drawn at temperature 0 unless another was asked for."""
-        if card.fim is None:
-            raise Invalid(f"{card.name} cannot fill in code", remedy="choose a model that can: fireside models list")
+        require(card, "fim", "fill in code")
+        assert card.fim is not None
         asked = request.sampling
         stop = tuple(dict.fromkeys((*asked.stop, *fim_stops(card.fim))))
         sampling = replace(asked, stop=stop, temperature=0.0 if asked.temperature is None else asked.temperature)
@@ -106,8 +106,7 @@ class LlamaServerEngine:
                     yield delta
 
     async def embed(self, texts: Sequence[str], card: ModelCard) -> Vectors:
-        if not card.can("embed"):
-            raise Invalid(f"{card.name} does not embed", remedy="choose a model that can: fireside models list")
+        require(card, "embed", "embed")
         if not texts:
             return []
         body = write_embeddings([text or " " for text in texts], card.name)  # an empty one would be refused
@@ -231,10 +230,13 @@ class LlamaServerEngine:
 
 def write_request(request: ChatRequest, card: ModelCard, forced: Sequence[ToolSpec]) -> Json:
     """The body of a chat. ``forced``: the tools one of which must be called. Raises ``Invalid`` for what the model cannot do."""
-    if request.tools and request.tool_choice != "none" and not card.can("tools"):
-        raise Invalid(f"{card.name} cannot call tools", remedy="choose a model that can: fireside models list")
-    if any(message.images for message in request.messages) and not card.can("vision"):
-        raise Invalid(f"{card.name} cannot see images", remedy="choose a model that can: fireside models list")
+    if not request.messages:
+        raise Invalid("a conversation without a message cannot be answered", remedy="ask something")
+    require(card, "chat", "hold a conversation")
+    if request.tools and request.tool_choice != "none":
+        require(card, "tools", "call tools")
+    if any(message.images for message in request.messages):
+        require(card, "vision", "see images")
     extra: Json = {"cache_prompt": True}
     if request.reasoning is not None and card.can("thinking"):
         level = request.reasoning
@@ -245,6 +247,11 @@ def write_request(request: ChatRequest, card: ModelCard, forced: Sequence[ToolSp
         request = replace(request, tool_choice="none", response_format=ResponseFormat(call_schema(forced)))
         extra["logit_bias"] = [["\n", False]]  # JSON needs no line breaks, and small models lose themselves in them
     return write_chat(request, card.name) | extra
+
+
+def require(card: ModelCard, capability: Capability, words: str) -> None:
+    if not card.can(capability):
+        raise Invalid(f"{card.name} cannot {words}", remedy="choose a model that can: fireside models list")
 
 
 def build(name: str, settings: LlamaServerSettings, context: EngineContext) -> LlamaServerEngine:
