@@ -54,7 +54,8 @@ async def test_a_call_that_must_be_made_is_made_by_random_weights_every_time(
     engine: LlamaServerEngine, card: ModelCard, choice: str
 ) -> None:
     for seed in range(12):
-        request = ask(tools=(EDIT, NOW), tool_choice=choice, sampling=Sampling(seed=seed, max_tokens=300))
+        sampling = Sampling(seed=seed, max_tokens=300, stop=(":",))
+        request = ask(tools=(EDIT, NOW), tool_choice=choice, sampling=sampling)
         answer = await read(engine.chat(request, card))
         (call,) = answer.tool_calls
         assert (answer.text, answer.finish) == ("", "tool_calls")

@@ -244,7 +244,9 @@ def write_request(request: ChatRequest, card: ModelCard, forced: Sequence[ToolSp
     request = replace(request, reasoning=None)
     if forced:
         # The prompt lists all tools as it always does, so its prefix stays cached; which of them may be called, the schema says.
-        request = replace(request, tool_choice="none", response_format=ResponseFormat(call_schema(forced)))
+        schema = ResponseFormat(call_schema(forced))
+        sampling = replace(request.sampling, stop=())  # a stop inside an argument would cut the call
+        request = replace(request, tool_choice="none", response_format=schema, sampling=sampling)
         extra["logit_bias"] = [["\n", False]]  # JSON needs no line breaks, and small models lose themselves in them
     return write_chat(request, card.name) | extra
 

@@ -52,8 +52,8 @@ def command_line(spec: ChildSpec, folder: Path, port: int) -> list[str]:
         arguments += ["--embeddings", "--batch-size", str(spec.context), "--ubatch-size", str(spec.context)]
         arguments += ["--kv-unified"]
         arguments += ["--pooling", spec.pooling] if spec.pooling else []
-    for path, scale in spec.loras:
-        arguments += ["--lora-scaled", f"{path}:{scale}"]
+    if spec.loras:  # of a repeated argument only the last would count
+        arguments += ["--lora-scaled", ",".join(f"{path}:{scale}" for path, scale in spec.loras)]
     return arguments
 
 
