@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fireside.core.errors import ConnectionFailed, Invalid, NotPermitted
@@ -94,11 +94,13 @@ def test_an_address_lies_behind_its_boundary(address):
     assert classify(address) is ADDRESSES[address]
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.ip_addresses(v=4))
 def test_an_address_inside_another_is_as_far_away(address):
     assert classify(f"::ffff:{address}") is classify(str(address))
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.ip_addresses())
 def test_only_loopback_private_and_shared_addresses_are_near(address):
     near = address.is_loopback or address.is_private or address.is_link_local or address in SHARED
@@ -164,6 +166,7 @@ def test_new_settings_hold_from_the_next_request_on(tmp_path):
         guard.check("api.example.com", "203.0.113.7")
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.ip_addresses(), st.sampled_from([MACHINE, NETWORK]))
 def test_an_engine_that_promised_to_stay_near_never_reaches_farther(address, within):
     guard = Egress(EgressSettings(allow_hosts=("*.example.com",)), Ledger(Path("never-written")))

@@ -35,7 +35,7 @@ from support.fake_openai import FakeOpenAI
 from support.subjects import nowhere
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
-QUICK = Timeouts(connect=0.2, load=0.2, first_token=0.2, stall=0.2)
+QUICK = Timeouts(connect=0.1, load=0.1, first_token=0.1, stall=0.1)
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fireside.core.errors import ConnectionFailed
@@ -42,6 +42,7 @@ def cut(data: bytes, places: Sequence[int]) -> list[bytes]:
 cuts = st.lists(st.integers(min_value=0, max_value=10_000), max_size=40)
 
 
+@settings(deadline=None, max_examples=60)
 @given(places=cuts)
 async def test_any_cut_of_the_bytes_gives_the_same_events(places):
     assert await events(*cut(STREAM, places)) == EVENTS
@@ -51,6 +52,7 @@ async def test_a_stream_of_single_bytes_gives_the_same_events():
     assert await events(*(bytes([byte]) for byte in STREAM)) == EVENTS
 
 
+@settings(deadline=None, max_examples=60)
 @given(texts=st.lists(st.text(), max_size=6), places=cuts)
 async def test_what_is_written_is_read_again(texts, places):
     data = b"".join(sse_bytes({"text": text}, "piece") for text in texts)
@@ -97,6 +99,7 @@ async def test_a_large_event_in_many_pieces_is_read():
 LINES: list[dict[str, object]] = [{"text": "né 👍"}, {"done": True, "n": 1}]
 
 
+@settings(deadline=None, max_examples=60)
 @given(places=cuts)
 async def test_any_cut_of_the_bytes_gives_the_same_objects(places):
     data = b"\n".join(ndjson_bytes(line) for line in LINES).replace(b"\n", b"\r\n")

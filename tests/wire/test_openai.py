@@ -5,7 +5,7 @@ import json
 import struct
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fireside.core.errors import ConnectionFailed, ContextTooLong, Invalid, RateLimited, Unknown
@@ -333,6 +333,7 @@ def test_chunks_that_say_nothing_are_passed_over():
     )
 
 
+@settings(deadline=None, max_examples=60)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(),

@@ -38,7 +38,7 @@ NO_MODEL = re.compile(
     r"model\b.*\b(not found|does not exist|not exist|not loaded|unknown|no such)|(no such|unknown|invalid|not a valid) model",
     re.IGNORECASE | re.DOTALL,
 )
-NUMBERS = re.compile(r"\d[\d,]{1,12}")
+NUMBERS = re.compile(r"\d[\d,]*")
 STATUS_OF_TYPE = {
     "invalid_request_error": 400,
     "authentication_error": 401,
