@@ -4,13 +4,13 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from support.project import write_project
 
 from fireside import Fireside
 from fireside.agent.session import Session
 from fireside.context.builder import SYSTEM, Attachment
 from fireside.core.streams import closing
 from fireside.core.turns import ContextGathered, TextDelta, TurnFailed, TurnFinished
+from support.project import write_project
 
 SCRIPT = {"engines.script.kind": "scripted", "models.chat": "@script"}
 

@@ -3,6 +3,7 @@
 import asyncio
 import ipaddress
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -291,6 +292,13 @@ def test_a_ledger_verifies(tmp_path):
     assert (verdict.entries, verdict.broken_at, verdict.torn) == (5, None, 0)
     assert ledger.path.stat().st_mode & 0o777 == 0o600
     assert ledger.append({"n": 6}) == ledger.verify().last
+
+
+def test_a_line_is_on_the_disk_before_the_request_goes_on(tmp_path, monkeypatch):
+    flushed = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: flushed.append(os.fstat(descriptor).st_size))
+    ledger = written(tmp_path, 2)
+    assert flushed[-1] == ledger.path.stat().st_size
 
 
 def test_a_ledger_that_is_not_there_is_empty(tmp_path):

@@ -81,12 +81,10 @@ async def test_a_forced_call_is_had_by_a_schema_because_ollama_ignores_tool_choi
     assert answer.finish == "tool_calls"
 
 
-async def test_a_forced_call_cut_by_its_limit_is_no_call(fake, engine):
+async def test_a_forced_call_cut_by_its_limit_is_refused_never_half_given(fake, engine):
     request = ask(tools=(WEATHER,), tool_choice="weather", sampling=Sampling(max_tokens=2))
-    answer = await read(engine.chat(request, CODER))
-    assert answer.tool_calls == ()
-    assert answer.text.startswith('{"name"')
-    assert answer.finish == "length"
+    with pytest.raises(Invalid, match="not finished after 2 tokens"):
+        await read(engine.chat(request, CODER))
 
 
 async def test_a_choice_of_a_tool_that_is_not_offered_is_refused(engine):

@@ -218,8 +218,10 @@ async def test_a_chat_is_answered(engine, fake):
     assert (answer.text, answer.finish, answer.usage.completion_tokens) == ("one two three", "stop", 3)
 
 
-async def test_a_connection_serves_one_chat_after_another(engine, fake):
+@pytest.mark.parametrize("split", [0, 3])
+async def test_a_connection_serves_one_chat_after_another(engine, fake, split):
     card = await card_of(engine)
+    fake.faults.split = split
     for _ in range(3):
         await read(engine.chat(ASK, card))
     assert len(fake.peers) == 1

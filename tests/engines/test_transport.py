@@ -53,7 +53,7 @@ async def fake() -> AsyncIterator[FakeOpenAI]:
 
 
 @asynccontextmanager
-async def serving(serve: Serve, context: ssl.SSLContext | None = None) -> AsyncIterator[str]:
+async def serving(serve: Serve, context: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> AsyncIterator[str]:
     """A server that answers each connection with ``serve``, once the request's head has come."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -65,7 +65,7 @@ async def serving(serve: Serve, context: ssl.SSLContext | None = None) -> AsyncI
         finally:
             writer.close()
 
-    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context)
+    server = await asyncio.start_server(answer, host, 0, ssl=context)
     try:
         yield f"http{'s' if context else ''}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     finally:
@@ -82,6 +82,15 @@ def saying(data: bytes) -> Serve:
 
 async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     await reader.read()
+
+
+def has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
 
 
 async def body_of(transport: Transport, url: str, **options) -> bytes:
@@ -126,8 +135,11 @@ async def test_a_connection_is_kept_for_the_next_request(transport, fake):
     assert len(fake.peers) == 1
 
 
-async def test_the_name_localhost_finds_a_server_on_either_address(transport):
-    async with serving(saying(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")) as url:
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_the_name_localhost_finds_a_server_on_either_address(transport, host):
+    if host == "::1" and not has_ipv6():
+        pytest.skip("no IPv6 here")
+    async with serving(saying(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"), host=host) as url:
         assert (await transport.request("GET", url.replace("127.0.0.1", "localhost"))).body == b"{}"
 
 
@@ -159,21 +171,25 @@ async def test_cookies_are_not_kept(transport):
     assert b"cookie" not in seen[0].lower()
 
 
-async def test_a_connection_closed_while_idle_is_replaced_without_a_word(transport):
+async def test_connections_closed_while_idle_are_replaced_without_a_word(transport):
     served = 0
+    both = asyncio.Barrier(2)
 
     async def serve(reader, writer):
         nonlocal served
         served += 1
+        stale = served <= 2
+        if stale:
+            await both.wait()
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
-        if served == 1:
+        if stale:
             await reader.readuntil(b"\r\n\r\n")
             writer.transport.abort()
 
-    async with serving(serve) as url:
-        for _ in range(2):
-            assert (await transport.request("POST", url, json={})).body == b"{}"
-    assert served == 2
+    async with asyncio.timeout(GUARD), serving(serve) as url:
+        await asyncio.gather(*(transport.request("POST", url, json={}) for _ in range(2)))
+        assert (await transport.request("POST", url, json={})).body == b"{}"
+    assert served == 3
 
 
 # What fails
@@ -499,6 +515,33 @@ async def test_the_line_is_in_the_ledger_before_the_request_arrives(transport, f
     assert "hidden" not in text
     assert "plan" not in text
     assert json.loads(text.splitlines()[0])["engine"] == "far"
+
+
+async def test_a_connection_kept_from_before_a_name_moved_is_recorded_all_the_same(transport, fake, monkeypatch):
+    """The name leads to the network now; the connection that is still open leads outside, and is used."""
+    from fireside.engines import egress
+
+    monkeypatch.setattr(
+        egress, "classify", lambda address: Boundary.CLOUD if address == "127.0.0.1" else Boundary.NETWORK
+    )
+    monkeypatch.setattr(egress, "resolve", resolve := Resolved("127.0.0.1"))
+    transport.egress.settings = EgressSettings(allow_hosts=("box.lan",))
+    url = fake.url.replace("127.0.0.1", "box.lan") + "/v1/models"
+    await transport.request("GET", url)
+    resolve.address = "192.168.1.20"
+    await transport.request("GET", url)
+    assert len(fake.peers) == 1
+    assert transport.egress.ledger.verify().entries == 2
+
+
+class Resolved:
+    """A name server that knows one address for everything."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+
+    async def __call__(self, name: str, port: int) -> tuple[str, ...]:
+        return (self.address,)
 
 
 async def test_an_outside_host_that_was_not_allowed_sees_nothing(transport, fake, outside_is_here):

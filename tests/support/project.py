@@ -54,7 +54,9 @@ def write_project(root: Path) -> Path:
     return root
 
 
-def fireside(*words: str, cwd: Path, stdin: str | None = None, environ: Mapping[str, str] | None = None, timeout: float = 60) -> "subprocess.CompletedProcess[str]":
+def fireside(
+    *words: str, cwd: Path, stdin: str | None = None, environ: Mapping[str, str] | None = None, timeout: float = 60
+) -> "subprocess.CompletedProcess[str]":
     """Run the real command in ``cwd``, in a process of its own. No Ollama is listening where it looks."""
     return subprocess.run(
         [sys.executable, "-W", "error", "-m", "fireside", *words],
@@ -71,4 +73,11 @@ def fireside(*words: str, cwd: Path, stdin: str | None = None, environ: Mapping[
 
 def scripted(says: str) -> Sequence[str]:
     """Flags for a run in which a scripted engine answers every chat with ``says``."""
-    return ("--set", "engines.script.kind=scripted", "--set", f"engines.script.says={says}", "--set", "models.chat=@script")
+    return (
+        "--set",
+        "engines.script.kind=scripted",
+        "--set",
+        f"engines.script.says={says}",
+        "--set",
+        "models.chat=@script",
+    )

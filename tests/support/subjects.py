@@ -334,7 +334,9 @@ class RealSubject(ConnectedSubject):
     async def run_into(self, says: Says) -> Meeting:
         meeting = await super().run_into(says)
         if says.fault == "killed":
-            endless = replace(meeting.request, sampling=Sampling(max_tokens=4000), response_format=None)
+            endless = replace(
+                meeting.request, sampling=Sampling(max_tokens=4000, temperature=0.0), response_format=None
+            )
             return meeting._replace(engine=Doomed(self, says.fault_after), request=endless)
         return meeting
 

@@ -1,7 +1,6 @@
 """Ollama's JSON against samples taken from a real server's answers (shortened)."""
 
 import base64
-import json
 
 import pytest
 
@@ -208,13 +207,3 @@ def test_versions_compare_as_numbers(text, numbers):
 )
 def test_parameter_sizes_are_counts(text, count):
     assert ollama.read_parameters(text) == count
-
-
-def test_a_forced_call_is_a_schema_and_its_answer_a_tool_call():
-    other = ToolSpec("time", "", {"type": "object"})
-    assert ollama.call_schema([WEATHER])["properties"]["name"] == {"type": "string", "enum": ["weather"]}
-    assert len(ollama.call_schema([WEATHER, other])["anyOf"]) == 2
-    call = ollama.read_call('{"name": "weather", "arguments": {"city": "Ulm"}}')
-    assert (call.name, json.loads(call.arguments)) == ("weather", {"city": "Ulm"})
-    assert ollama.read_call('{"name": "weather", "arg') is None
-    assert ollama.read_call('{"other": 1}') is None

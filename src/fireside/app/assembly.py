@@ -70,7 +70,7 @@ def build_wings(root: Path, config: Config[Settings], environ: Mapping[str, str]
         models=store,
     )
     engines = build_engines(settings, context)
-    gateway = Gateway(engines, settings=settings.gateway, aliases=settings.models, events=events)
+    gateway = Gateway(engines, settings=settings.gateway, aliases=settings.models, events=events, memory=memory_size())
     project = build_project(root, paths)
     agent, assist = Agent(gateway, project, settings.agent), Assist(gateway, project)
     return Wings(
@@ -87,3 +87,11 @@ def build_engines(settings: Settings, context: EngineContext) -> list[Engine]:
 
 def _kind(engine: EngineSettings) -> str:
     return str(msgspec.to_builtins(engine)["kind"])
+
+
+def memory_size() -> int:
+    """Bytes of this machine's memory; 0 where the system does not say."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return 0

@@ -1,7 +1,7 @@
 """What a door needs, and nothing else: ``async with await Fireside.open(root) as fireside``."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,6 +14,7 @@ from fireside.config.layers import Config
 from fireside.config.paths import Paths
 from fireside.config.secrets import Secrets
 from fireside.context.project import Project
+from fireside.core.errors import Invalid
 from fireside.core.events import EventBus
 from fireside.engines.registry import EngineContext
 from fireside.gateway.gateway import Gateway
@@ -34,6 +35,7 @@ class Fireside:
         self.agent: Agent = wings.agent
         self.assist: Assist = wings.assist
         self.transport = wings.transport
+        self._unwatch = self.config.watch(self.obey)
         self.engine_context: EngineContext = wings.context
 
     @classmethod
@@ -59,8 +61,22 @@ class Fireside:
     ) -> None:
         await self.aclose()
 
+    def obey(self, changed: frozenset[str]) -> None:
+        """Take over settings that changed while the house is open. New engines, and other addresses of old ones, need a new opening."""
+        settings = self.config.settings
+        self.gateway.configure(settings.gateway, settings.models)
+        self.transport.egress.settings = settings.privacy
+
+    async def follow(self, interval: float = 1.0, on_error: Callable[[Invalid], None] | None = None) -> None:
+        """Look every ``interval`` seconds whether the settings files changed, and obey them; until cancelled.
+
+        ``on_error`` is told of a change that does not fit; the old values then stay.
+        """
+        await self.config.follow(interval, on_error)
+
     async def aclose(self) -> None:
         """Close connections, let go of the embedded engine, close the index. Safe to call twice."""
+        self._unwatch()
         await self.gateway.aclose()
         await self.transport.aclose()
         self.project.close()

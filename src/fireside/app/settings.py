@@ -1,19 +1,23 @@
 """Every setting in one place: each part's own settings class, gathered. Below this floor nobody reads a file or a variable."""
 
+import functools
+import operator
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 import msgspec
 
 from fireside.agent.agent import AgentSettings
-from fireside.config.layers import Config
+from fireside.config.layers import Config, NotLoaded
 from fireside.engines.anthropic import AnthropicSettings
 from fireside.engines.egress import EgressSettings
 from fireside.engines.huggingface import HuggingFaceSettings
 from fireside.engines.llama_server import LlamaServerSettings
 from fireside.engines.ollama import OllamaSettings
 from fireside.engines.openai import OpenAISettings
+from fireside.engines.registry import BUILT_IN, kinds
 from fireside.engines.scripted import ScriptedSettings
 from fireside.gateway.gateway import GatewaySettings
 
@@ -62,9 +66,24 @@ def known_secrets() -> Mapping[str, str]:
 def load_config(
     root: Path | None, environ: Mapping[str, str] = os.environ, flags: Mapping[str, object] | None = None
 ) -> Config[Settings]:
-    """All layers, merged and validated. Raises ``Invalid`` with file and line when a layer is wrong."""
+    """All layers, merged and validated. Raises ``Invalid`` with file and line when a layer is wrong.
+
+    Plug-ins are looked for only when the built-in kinds of engine do not explain what is written: looking takes time at every start.
+    """
+    try:
+        return _load(Settings, root, environ, flags)
+    except NotLoaded:
+        extended = _with_plugins()
+        if extended is None:
+            raise
+        return _load(extended, root, environ, flags)
+
+
+def _load(
+    schema: type[Settings], root: Path | None, environ: Mapping[str, str], flags: Mapping[str, object] | None
+) -> Config[Settings]:
     return Config.load(
-        Settings,
+        schema,
         root=root,
         environ=environ,
         flags=flags or {},
@@ -72,3 +91,16 @@ def load_config(
         reserved=RESERVED,
         not_from_project=NOT_FROM_PROJECT,
     )
+
+
+def _with_plugins() -> type[Settings] | None:
+    """The settings with the engine kinds of installed plug-ins; ``None`` when there are none."""
+    plugins = [settings for kind, settings in kinds().items() if kind not in BUILT_IN]
+    if not plugins:
+        return None
+    table = functools.reduce(operator.or_, plugins, EngineSettings)
+    engines = ("engines", dict[str, table], msgspec.field(default_factory=_default_engines))  # type: ignore[valid-type]
+    extended = msgspec.defstruct(
+        "Settings", [engines], bases=(Settings,), frozen=True, kw_only=True, forbid_unknown_fields=True
+    )
+    return cast(type[Settings], extended)

@@ -59,8 +59,8 @@ async def _open(house: AsyncExitStack, session: Session) -> Conversation:
     await asyncio.sleep(HEAD_START)
     await asyncio.to_thread(importlib.import_module, "fireside.app.fireside")
     conversation = Conversation(await house.enter_async_context(opened()), session)
-    warming = asyncio.create_task(conversation.warm())
-    house.push_async_callback(_end, warming)
+    for work in (conversation.warm(), conversation.follow()):
+        house.push_async_callback(_end, asyncio.create_task(work))
     return conversation
 
 

@@ -105,6 +105,10 @@ class Conversation:
             chunk = hit.chunk
             click.echo(f"  {chunk.path}:{chunk.start_line}-{chunk.end_line}  {chunk.symbol}")
 
+    async def follow(self) -> None:
+        """Obey the settings files as they change; a change that does not fit is said once."""
+        await self._fireside.follow(on_error=draw_error)
+
     async def warm(self) -> None:
         """Bring index and model up while the user types. Whatever goes wrong is said when it matters: at the answer."""
         with contextlib.suppress(FiresideError):

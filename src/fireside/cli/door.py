@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     from fireside.app.fireside import Fireside
     from fireside.context.project import Project
-    from fireside.gateway.signals import FellBack
+    from fireside.gateway.signals import Signal
 
 Result = TypeVar("Result")
 
@@ -40,19 +40,30 @@ def here() -> Door:
 async def opened(root: Path | None = None) -> "AsyncIterator[Fireside]":
     """The whole house, closed again afterwards."""
     from fireside.app.fireside import Fireside
-    from fireside.gateway.signals import FellBack
+    from fireside.gateway.signals import Signal
 
     door = here()
     async with await Fireside.open(root or door.root, flags=door.flags) as fireside:
-        fireside.events.subscribe(FellBack, _say_fallback)
+        fireside.events.subscribe(Signal, _say)
         yield fireside
 
 
-def _say_fallback(event: "FellBack") -> None:
-    """Another model than the one chosen is going to answer: that is never kept quiet."""
+def _say(event: "Signal") -> None:
+    """What happens to a request behind the scenes and is never kept quiet: another model, a shortened conversation, a line to wait in."""
     import click
 
-    click.echo(f"{event.source} does not answer ({event.error.message}); asking {event.target}", err=True)
+    from fireside.gateway import signals
+
+    match event:
+        case signals.FellBack(source=source, target=target, error=error):
+            click.echo(f"{source} does not answer ({error.message}); asking {target}", err=True)
+        case signals.Trimmed(messages=messages, model=model):
+            click.echo(f"{messages} of the oldest messages left out: {model} takes no more", err=True)
+        case signals.Queued(engine=engine, position=position) if position > 0:
+            click.echo(f"{engine} is busy: number {position} in line", err=True)
+        case signals.PullMoved(model=model, progress=progress) if progress.total:
+            share = progress.completed / progress.total
+            click.echo(f"\rpulling {model}: {share:4.0%}", nl=share >= 1, err=True)
 
 
 @contextmanager

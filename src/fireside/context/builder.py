@@ -104,7 +104,9 @@ def _attach(attachments: Sequence[Attachment], budget: Budget, left_out: list[st
         room = max(0, (budget.left - MESSAGE_OVERHEAD) * 3 * 3 // 4)
         if estimate(text) + MESSAGE_OVERHEAD > budget.left * 3 // 4:
             text = text.encode()[:room].decode("utf-8", "ignore")
-            left_out.append(f"{attachment.name}: only its first {len(text):,} of {len(attachment.text):,} characters fit")
+            left_out.append(
+                f"{attachment.name}: only its first {len(text):,} of {len(attachment.text):,} characters fit"
+            )
         budget.spend(_cost(text))
         given.append(f"### {attachment.name}\n{_fence(text)}")
     return given

@@ -57,7 +57,8 @@ class FiresideError(Exception):
 
 
 class ConnectionFailed(FiresideError):
-    """Nothing answered, or the answer broke off. ``context["cause"]``: refused, reset, dns, tls, unreachable, cut or protocol."""
+    """Nothing answered, or the answer broke off. ``context["cause"]``: refused, reset, dns, tls, unreachable, cut,
+    crash (of a child of ours) or protocol."""
 
     kind = ErrorKind.CONNECTION
     retryable_by_default = True

@@ -23,10 +23,8 @@ from fireside.core.requests import ChatRequest, CompletionRequest, Delta, Priori
 from fireside.core.streams import closing
 from fireside.engines.egress import boundary_of
 from fireside.engines.engine import Boundary, EngineHealth, PullProgress
-from fireside.engines.llama_calls import as_call, call_schema
 from fireside.engines.llama_models import Shelf
 from fireside.engines.llama_places import Asker, Embedded, Json, Place, Remote
-from fireside.engines.ollama_calls import forced_tools
 from fireside.engines.registry import EngineContext
 from fireside.engines.reply import Response, explain
 from fireside.engines.spec import ChildSpec
@@ -34,6 +32,7 @@ from fireside.engines.supervisor import Supervisor
 from fireside.engines.transport import BODY_LIMIT, Stream, Timeouts
 from fireside.models.card import Capability, ModelCard
 from fireside.models.prompting import fim_prompt, fim_stops
+from fireside.wire.forced import as_call, call_schema, forced_tools
 from fireside.wire.framing import sse
 from fireside.wire.openai import ChatReader, read_embeddings, write_chat, write_completion, write_embeddings
 

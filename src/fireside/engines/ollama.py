@@ -19,7 +19,7 @@ from fireside.core.streams import closing
 from fireside.engines import ollama_errors as errors
 from fireside.engines.endpoint import parse
 from fireside.engines.engine import Boundary, EngineHealth, PullProgress
-from fireside.engines.ollama_calls import as_calls, forced_tools
+from fireside.engines.ollama_calls import marked
 from fireside.engines.ollama_client import OllamaClient
 from fireside.engines.ollama_context import ContextSizes, Measure, check, measure, measure_text
 from fireside.engines.ollama_models import Catalogue
@@ -28,6 +28,7 @@ from fireside.engines.transport import Timeouts
 from fireside.models.card import ModelCard
 from fireside.models.prompting import fim_prompt
 from fireside.wire import ollama as wire
+from fireside.wire.forced import as_call, call_schema, forced_tools
 
 COUNTS_ALL = (0, 33)
 PULL_STALL = 600.0
@@ -81,7 +82,7 @@ class OllamaEngine:
         num_ctx = self._fit(card, prompt, request.sampling.max_tokens)
         forced = forced_tools(request)
         if forced:
-            request = replace(request, response_format=ResponseFormat(wire.call_schema(forced)))
+            request = replace(request, response_format=ResponseFormat(call_schema(forced)))
         body = wire.write_chat(
             request,
             card.name,
@@ -90,7 +91,7 @@ class OllamaEngine:
             think=wire.write_think(request.reasoning) if card.can("thinking") else None,
         )
         deltas = self._answer("/api/chat", body, _read_chat, card, prompt)
-        async with closing(as_calls(deltas, forced=bool(forced))) as called:
+        async with closing(as_call(deltas) if forced else marked(deltas)) as called:
             async for delta in called:
                 yield delta
 

@@ -15,7 +15,7 @@ import msgspec
 import orjson
 
 from fireside.core.errors import ConnectionFailed
-from fireside.core.messages import JsonSchema, Message, ToolCall, ToolSpec
+from fireside.core.messages import Message, ToolCall, ToolSpec
 from fireside.core.requests import (
     ChatRequest,
     Delta,
@@ -323,29 +323,6 @@ def _arguments_object(text: str) -> Json:
     except orjson.JSONDecodeError:
         value = None
     return value if isinstance(value, dict) else {"text": text}
-
-
-def call_schema(tools: Sequence[ToolSpec]) -> JsonSchema:
-    """The JSON a model must write to call one of these tools."""
-    options = [
-        {
-            "type": "object",
-            "properties": {"name": {"type": "string", "enum": [tool.name]}, "arguments": dict(tool.parameters)},
-            "required": ["name", "arguments"],
-        }
-        for tool in tools
-    ]
-    return options[0] if len(options) == 1 else {"anyOf": options}
-
-
-def read_call(text: str) -> ToolCall | None:
-    """A tool call written as ``{"name", "arguments"}``; None when the text is not one (cut off, say)."""
-    try:
-        value = orjson.loads(text)
-        call = msgspec.convert(value, Function)
-    except (orjson.JSONDecodeError, msgspec.ValidationError):
-        return None
-    return read_tool_call(Call(call))
 
 
 def read_tool_call(call: Call) -> ToolCall:

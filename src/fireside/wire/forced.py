@@ -1,15 +1,34 @@
-"""Tool calls that must be made. llama-server's ``tool_choice: required`` allows any text before the call, and so forces nothing: a
-random-weight model never calls. Asked for by a schema, the answer is a call and nothing else; it is read back whole or not at all.
+"""Tool calls that must be made. What servers offer for it forces nothing: llama-server's ``tool_choice: required`` allows any text before
+the call, and Ollama ignores the field. Asked for by a JSON schema, the answer is one call and nothing else; it is read back whole or not
+at all. Knows no server.
 """
 
+import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 
+import orjson
+
 from fireside.core.errors import Invalid
-from fireside.core.messages import JsonSchema, ToolSpec
-from fireside.core.requests import Delta
+from fireside.core.messages import JsonSchema, ToolCall, ToolSpec
+from fireside.core.requests import ChatRequest, Delta
 from fireside.core.streams import closing
-from fireside.wire.ollama import read_call
+
+
+def forced_tools(request: ChatRequest) -> Sequence[ToolSpec]:
+    """The tools one of which must be called; empty when the model may choose. Raises ``Invalid`` for a tool that is not offered."""
+    if request.tool_choice in ("auto", "none"):
+        return ()
+    if request.tool_choice == "required":
+        chosen = request.tools
+    else:
+        chosen = tuple(tool for tool in request.tools if tool.name == request.tool_choice)
+    if not chosen:
+        offered = ", ".join(tool.name for tool in request.tools) or "no tools"
+        raise Invalid(
+            f"tool_choice is {request.tool_choice!r}, offered: {offered}", remedy="name a tool that is offered"
+        )
+    return chosen
 
 
 def call_schema(tools: Sequence[ToolSpec]) -> JsonSchema:
@@ -17,6 +36,18 @@ def call_schema(tools: Sequence[ToolSpec]) -> JsonSchema:
     if len(tools) == 1:
         return _schema(tools[0], "#/properties/arguments")
     return {"anyOf": [_schema(tool, f"#/anyOf/{place}/properties/arguments") for place, tool in enumerate(tools)]}
+
+
+def read_call(text: str) -> ToolCall | None:
+    """A tool call written as ``{"name", "arguments"}``; ``None`` when the text is not one (cut off, say)."""
+    try:
+        value = orjson.loads(text)
+        name, arguments = value["name"], value["arguments"]
+    except (orjson.JSONDecodeError, TypeError, KeyError):
+        return None
+    if not isinstance(name, str) or not isinstance(arguments, dict):
+        return None
+    return ToolCall(f"call_{secrets.token_hex(4)}", name, orjson.dumps(arguments).decode())
 
 
 async def as_call(deltas: AsyncIterator[Delta]) -> AsyncIterator[Delta]:
