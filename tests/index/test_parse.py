@@ -1,5 +1,7 @@
 """Files as chunks and definitions."""
 
+import time
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -185,6 +187,15 @@ def test_chunks_cover_every_line_with_something_on_it_once_whatever_the_text(lan
 def test_very_deep_nesting_is_no_trouble():
     assert parse("f.py", "x = " + "(" * 5_000 + "1" + ")" * 5_000, "python").chunks
     assert parse("f.json", "[" * 3_000 + "\n" + "]" * 3_000, "json").chunks
+
+
+@pytest.mark.parametrize("language", ["c", "python", "javascript"])
+def test_text_that_only_pretends_to_be_code_falls_back_at_once(language):
+    began = time.monotonic()
+    parsed = parse("f", "{\n" * 100_000, language)
+    assert time.monotonic() - began < 3
+    assert parsed.fell_back == f"not {language} that can be parsed"
+    assert parsed.chunks
 
 
 def test_a_language_without_a_grammar_falls_back_to_paragraphs_and_says_so():

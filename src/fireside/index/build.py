@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from fireside.index.chunks import Chunk, IndexReport, Progress
 from fireside.index.languages import language_of
-from fireside.index.lexical import Words, fold
+from fireside.index.lexical import Words, add_counts, fold
 from fireside.index.manifest import Changes, compare
 from fireside.index.parse import Parsed, parse
 from fireside.index.segments import SegmentWriter, bury, merge_where_due
@@ -191,10 +191,11 @@ class Update:
             ),
         )
 
-    def _terms(self, chunk: Chunk, from_path: Counter[str]) -> Counter[str]:
+    def _terms(self, chunk: Chunk, from_path: Mapping[str, int]) -> dict[str, int]:
         counts = self._words.count(chunk.text)
-        counts.update(from_path)
-        counts.update(self._words.count(chunk.symbol))
+        add_counts(counts, from_path)
+        if chunk.symbol:
+            add_counts(counts, self._words.count(chunk.symbol))
         return counts
 
 

@@ -5,6 +5,7 @@ Chunks are consecutive whole lines that cover every line with something on it, n
 """
 
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
@@ -15,12 +16,13 @@ from fireside.index.languages import PROSE, SETTINGS, grammar
 from fireside.index.symbols import Definition, definitions
 
 if TYPE_CHECKING:
-    from tree_sitter import Node
+    from tree_sitter import Node, Query
 
 CHUNK_LENGTH = 750
 FULL_ENOUGH = 250
 HEAD_LENGTH = 200
 CRUMB = 60
+MAX_ERRORS = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,25 +37,31 @@ class Parsed:
 def parse(path: str, text: str, language: str) -> Parsed:
     """Chunks and definitions of one text with ``\\n`` line ends."""
     lines = text.split("\n")
-    found: list[Definition] = []
-    fell_back = ""
+    root, query, fell_back = _tree(text, language)
+    found = definitions(root, query, lines, language) if root is not None and query is not None else []
+    units = _units(root, found) if root is not None else list(_paragraphs(lines))
+    spans = _spans(units, lines, {one.lead_row: one.end_row for one in reversed(found)})
+    chunks = [
+        Chunk(path, first + 1, last + 1, "\n".join(lines[first : last + 1]), language, name)
+        for (first, last), name in zip(spans, _names(spans, found), strict=True)
+    ]
+    return Parsed(chunks, [_symbol(path, one) for one in found if one.kind != "impl"], fell_back)
+
+
+def _tree(text: str, language: str) -> "tuple[Node | None, Query | None, str]":
+    """The syntax tree and the query for definitions; or nothing, and why, where syntax was wanted."""
     try:
         known = grammar(language)
     except (ImportError, OSError, ValueError, SyntaxError) as error:
-        known, fell_back = None, f"the {language} grammar does not load: {error}"
+        return None, None, f"the {language} grammar does not load: {error}"
     if known is None:
-        units = list(_paragraphs(lines))
-        if not fell_back and language not in PROSE | SETTINGS:
-            fell_back = f"no grammar for {language}"
-    else:
-        parser, query = known
-        root = parser.parse(text.encode("utf-8", "surrogatepass")).root_node
-        found = definitions(root, query, lines, language)
-        units = _units(root, found)
-    spans = _spans(units, lines, {one.lead_row: one.end_row for one in reversed(found)})
-    names = _Names(found)
-    chunks = [Chunk(path, a + 1, b + 1, "\n".join(lines[a : b + 1]), language, names.of(a, b)) for a, b in spans]
-    return Parsed(chunks, [_symbol(path, one) for one in found if one.kind != "impl"], fell_back)
+        return None, None, "" if language in PROSE | SETTINGS else f"no grammar for {language}"
+    parser, query = known
+    root = parser.parse(text.encode("utf-8", "surrogatepass")).root_node
+    # Where nothing could be made of the text it hangs flat under one error, over which a query takes quadratic time.
+    if root.type == "ERROR" and root.child_count > MAX_ERRORS:
+        return None, None, f"not {language} that can be parsed"
+    return root, query, ""
 
 
 def _symbol(path: str, one: Definition) -> Symbol:
@@ -134,25 +142,20 @@ def _close(spans: list[tuple[int, int]], lines: Sequence[str], first: int, last:
         spans.append((first, last))
 
 
-class _Names:
-    """Which definition a span of rows belongs to."""
-
-    def __init__(self, found: Sequence[Definition]) -> None:
-        self._found = found
-
-    def of(self, first: int, last: int) -> str:
-        """The innermost definition that covers the span; else the longest that begins in it."""
-        best, length = "", 0
-        around = ""
-        for one in self._found:
-            if one.lead_row > last:
-                break
-            if one.lead_row < first and one.end_row >= last:
-                around = one.qualified
-            elif (
-                one.lead_row >= first
-                and one.kind != "impl"
-                and (rows := min(one.end_row, last) - one.lead_row + 1) > length
-            ):
-                best, length = one.qualified, rows
-        return best if length * 2 > last - first or not around else around
+def _names(spans: Sequence[tuple[int, int]], found: Sequence[Definition]) -> list[str]:
+    """For each span the longest definition that begins in it, or the innermost one around it when that one begins before."""
+    names: list[str] = []
+    waiting = deque(sorted(found, key=lambda one: one.lead_row))
+    near: list[Definition] = []
+    for first, last in spans:
+        near = [one for one in near if one.end_row >= first]
+        while waiting and waiting[0].lead_row <= last:
+            near.append(waiting.popleft())
+        inside = [one for one in near if one.lead_row >= first and one.kind != "impl"]
+        around = [one for one in near if one.lead_row < first and one.end_row >= last]
+        best = max(inside, key=lambda one: min(one.end_row, last) - one.lead_row, default=None)
+        if best is not None and (not around or (min(best.end_row, last) - best.lead_row + 1) * 2 > last - first):
+            names.append(best.qualified)
+        else:
+            names.append(around[-1].qualified if around else "")
+    return names
