@@ -153,6 +153,21 @@ def test_a_comment_above_is_documentation(language, text):
     assert parse("f", text, language).symbols[-1].doc == "Alpha does it. Well."
 
 
+def test_signatures_leave_annotations_out_and_documentation_leaves_tags_out():
+    text = (
+        'class X {\n  /// <summary>Alpha does it.</summary>\n  [Old("x")]\n  public int Alpha(int a) { return a; }\n}\n'
+    )
+    alpha = parse("f.cs", text, "csharp").symbols[-1]
+    assert (alpha.signature, alpha.doc) == ("public int Alpha(int a)", "Alpha does it.")
+
+
+def test_names_that_macros_have_garbled_are_no_definitions():
+    text = "BEGIN_NAMESPACE\nEXPORT template <class T> struct real_one { T x; };\n# define OTHER(x) x\nint f(void) { return 1; }\n"
+    symbols = parse("f.h", text, "cpp").symbols
+    assert [symbol.name for symbol in symbols if " " in symbol.name] == []
+    assert next(symbol for symbol in symbols if symbol.name == "f").doc == ""
+
+
 def test_chunks_break_where_definitions_begin_and_carry_their_names():
     body = "".join(f"    value_{number} = compute(number={number})\n" for number in range(12))
     text = f"# About alpha.\ndef alpha():\n{body}\n\ndef beta():\n{body}"

@@ -25,12 +25,18 @@ WRAPPERS = frozenset(
     )
 )
 CONTAINERS = frozenset(("class", "struct", "interface", "trait", "impl", "enum"))
-COMMENT_LINE = re.compile(r"\s*(//|/\*|\*|#(?!include|define|if|endif|else|pragma|undef|!)|--|;;)")
+COMMENT_LINE = re.compile(
+    r"\s*(//|/\*|\*|#(?!\s*(?:include|define|if|ifdef|ifndef|elif|else|endif|pragma|undef|error)\b|!)|--|;;)"
+)
 ATTRIBUTE_LINE = re.compile(r"\s*(@\w|#\[|\[\w.*\]\s*$|__attribute__)")
 COMMENT_MARK = re.compile(r"^\s*(/\*\*?!?|///?!?|\*/|\*(?!\*)|#+|--+|;+)\s?|\s*\*/\s*$")
 STRING_MARK = re.compile(r"^[rRbBuUfF]{0,2}('''|\"\"\"|'|\")|('''|\"\"\"|'|\")$")
 RECEIVER = re.compile(rb"func\s*\(\s*(?:\w+\s+)?\*?\s*(\w+)")
 GENERICS = re.compile(r"<.*>|\[.*\]", re.DOTALL)
+ANNOTATIONS = re.compile(r"(?:\s*(?:@[\w.]+(?:\([^()]*\))?|\[[^\[\]]*\]|//[^\n]*\n))+\s*(?=\w)")
+TAG = re.compile(r"</?\w+[^<>]*>")
+# What a parser calls a name when macros have led it astray.
+NO_NAME = re.compile(r"(?!operator\b).*\s|(namespace|class|struct|if|for|while|switch|return)$", re.DOTALL)
 SIGNATURE_LENGTH = 240
 DOC_LENGTH = 400
 COMMENT_LINES = 60
@@ -64,7 +70,7 @@ def definitions(root: "Node", query: "Query", lines: Sequence[str], language: st
 
     found: dict[tuple[int, str], Found] = {}
     for _, captures in QueryCursor(query).matches(root):
-        one = _found(captures)
+        one = _found(captures, language)
         # One node may fit two patterns (a constant that is a function): the first pattern is the more telling one.
         if one is not None and (key := (one.node.start_byte, one.name)) not in found:
             found[key] = one
@@ -72,7 +78,7 @@ def definitions(root: "Node", query: "Query", lines: Sequence[str], language: st
     return _nest(ordered, lines, language)
 
 
-def _found(captures: "dict[str, list[Node]]") -> Found | None:
+def _found(captures: "dict[str, list[Node]]", language: str) -> Found | None:
     kind = next(name for name in captures if name != "name")
     node = captures[kind][0]
     names = captures.get("name")
@@ -82,7 +88,8 @@ def _found(captures: "dict[str, list[Node]]") -> Found | None:
     outer = node
     while (parent := outer.parent) is not None and parent.type in WRAPPERS and parent.named_child_count <= 3:
         outer = parent
-    return Found(node, outer, kind, named.text.decode(errors="replace"))
+    name = named.text.decode(errors="replace")
+    return None if language != "markdown" and NO_NAME.match(name) else Found(node, outer, kind, name)
 
 
 def _declared(node: "Node") -> "Node | None":
@@ -163,7 +170,8 @@ def _signature(one: Found, lines: Sequence[str]) -> str:
     if body is None or body.start_byte <= node.start_byte or node.text is None:
         return " ".join(lines[node.start_point[0]].split())[:SIGNATURE_LENGTH]
     text = node.text[: body.start_byte - node.start_byte].decode(errors="replace")
-    return " ".join(text.split())[:SIGNATURE_LENGTH].rstrip(" {:")
+    annotations = ANNOTATIONS.match(text)
+    return " ".join(text[annotations.end() if annotations else 0 :].split())[:SIGNATURE_LENGTH].rstrip(" {:")
 
 
 def _docstring(node: "Node") -> str:
@@ -180,10 +188,12 @@ def _docstring(node: "Node") -> str:
 
 
 def _first_paragraph(lines: Iterable[str]) -> str:
+    """Text up to the first blank line or tag line (``@return``), without XML tags."""
     kept: list[str] = []
     for line in lines:
-        if line.strip():
-            kept.append(line.strip())
+        text = TAG.sub("", line).strip()
+        if text and not text.startswith("@"):
+            kept.append(text)
         elif kept:
             break
     return " ".join(kept)[:DOC_LENGTH]
