@@ -19,7 +19,9 @@ def main() -> int:
 
 def _run(name: str, root: Path) -> int:
     print(f"\n== {name} (python -m benchmarks {name})", flush=True)
-    return subprocess.run([sys.executable, "-c", f"from benchmarks.{name} import main; main()"], cwd=root, check=False).returncode
+    return subprocess.run(
+        [sys.executable, "-c", f"from benchmarks.{name} import main; main()"], cwd=root, check=False
+    ).returncode
 
 
 if __name__ == "__main__":

@@ -19,7 +19,9 @@ def main() -> None:
         before = _size(home)
         python = str(home / "bin" / "python")
         subprocess.run([python, "-m", "pip", "install", "-q", "--disable-pip-version-check", str(ROOT)], check=True)
-        listed = subprocess.run([python, "-m", "pip", "list", "--format=freeze"], check=True, capture_output=True, text=True).stdout
+        listed = subprocess.run(
+            [python, "-m", "pip", "list", "--format=freeze"], check=True, capture_output=True, text=True
+        ).stdout
         names = {line.split("==")[0].lower() for line in listed.splitlines()} - TOOLS
         counted = [name for name in names if not name.startswith("tree-sitter-")]
         show(

@@ -26,4 +26,7 @@ def show(figures: list[Figure]) -> None:
         sign = "<=" if figure.at_most else ">="
         bar = "" if figure.bar is None else f"{sign} {figure.bar:g} {figure.unit}"
         verdict = "" if figure.bar is None else "holds" if figure.holds else "MISSED"
-        print(f"| {figure.what} | {figure.value:.3g} {figure.unit} | {bar} | {' '.join((verdict, figure.note)).strip()} |", flush=True)
+        print(
+            f"| {figure.what} | {figure.value:.3g} {figure.unit} | {bar} | {' '.join((verdict, figure.note)).strip()} |",
+            flush=True,
+        )

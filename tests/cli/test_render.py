@@ -63,7 +63,11 @@ async def test_sources_name_places_and_who_wrote_it():
     places = (Citation("a.py", 3, 9, "load"),)
     finished = TurnFinished(Usage(10, 5), "length", "ollama", "qwen")
     drawn = await draw(stream(ContextGathered(places), TextDelta("x"), finished), None)
-    assert sources(drawn).splitlines() == ["looked at:", "  a.py:3-9  load", "qwen on ollama: 10 + 5 tokens, cut at its limit"]
+    assert sources(drawn).splitlines() == [
+        "looked at:",
+        "  a.py:3-9  load",
+        "qwen on ollama: 10 + 5 tokens, cut at its limit",
+    ]
 
 
 async def test_an_error_is_collected_not_raised():

@@ -65,7 +65,9 @@ def test_old_turns_leave_in_blocks_so_that_the_prefix_stays_the_same_for_a_while
 
 
 def test_an_attachment_too_long_is_cut_at_its_end_and_said():
-    built = build("q", [], budget=Budget.for_window(2000, answer=500), attachments=[Attachment("standard input", "é" * 50_000)])
+    built = build(
+        "q", [], budget=Budget.for_window(2000, answer=500), attachments=[Attachment("standard input", "é" * 50_000)]
+    )
     assert "standard input: only its first" in built.left_out[0]
     assert "\ufffd" not in built.messages[-1].content
 

@@ -127,7 +127,8 @@ async def test_fill_in_the_middle_is_sent_raw_and_never_as_a_suffix(fake, engine
     assert body["raw"] is True
     assert "suffix" not in body
     assert body["prompt"].index("<P>def f()") < body["prompt"].index("<S>\n\nprint") < body["prompt"].index("<M>")
-    assert body["options"] == {"temperature": 0.0, "num_predict": 9, "stop": ["\n\n", "<END>"], "num_ctx": 8192}
+    stop = ["\n\n", "<END>", "<P>", "<S>", "<M>"]
+    assert body["options"] == {"temperature": 0.0, "num_predict": 9, "stop": stop, "num_ctx": 8192}
 
 
 async def test_a_model_without_fill_in_tokens_is_refused(engine):

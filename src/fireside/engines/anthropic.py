@@ -14,7 +14,7 @@ from fireside.core.errors import FiresideError
 from fireside.core.messages import Message
 from fireside.core.requests import ChatRequest, CompletionRequest, Delta, Vectors
 from fireside.core.streams import closing
-from fireside.engines.api import QUICK, Api, Json, Key, boundary_for, cannot, check_request, refuse_pull
+from fireside.engines.api import QUICK, Api, Json, Key, boundary_for, cannot, fitted, refuse_pull
 from fireside.engines.base_url import base_url
 from fireside.engines.engine import Boundary, EngineHealth, PullProgress
 from fireside.engines.model_list import ModelSettings
@@ -73,11 +73,7 @@ class AnthropicEngine:
         return self.api.boundary
 
     async def chat(self, request: ChatRequest, card: ModelCard) -> AsyncIterator[Delta]:
-        check_request(request, card)
-        if not card.can("thinking"):
-            request = replace(request, reasoning=None)
-        if not card.can("tools"):
-            request = replace(request, tools=())
+        request = fitted(request, card)
         body = write_messages(request, card.name, max_tokens=self.max_tokens)
         answer = self.api.answer("/messages", body, MessagesReader(), purpose="chat", model=card.name)
         async with closing(answer) as deltas:

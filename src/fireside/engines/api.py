@@ -6,7 +6,7 @@ Knows addresses, keys and failures; what the JSON means is ``wire``'s.
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 from fireside.core.errors import FiresideError, Invalid, NotPermitted
@@ -153,6 +153,13 @@ def check_request(request: ChatRequest, card: ModelCard) -> None:
         raise cannot(card, "json_schema", "be held to a JSON schema")
     if any(message.images for message in request.messages) and not card.can("vision"):
         raise cannot(card, "vision", "see images")
+
+
+def fitted(request: ChatRequest, card: ModelCard) -> ChatRequest:
+    """The request without what this model cannot do and may do without. Raises ``Invalid`` for what it may not."""
+    check_request(request, card)
+    reasoning = request.reasoning if card.can("thinking") else None
+    return replace(request, reasoning=reasoning, tools=request.tools if card.can("tools") else ())
 
 
 def cannot(card: ModelCard, capability: Capability, words: str) -> Invalid:

@@ -31,7 +31,7 @@ from fireside.engines.spec import ChildSpec
 from fireside.engines.supervisor import Supervisor
 from fireside.engines.transport import BODY_LIMIT, Stream, Timeouts
 from fireside.models.card import Capability, ModelCard
-from fireside.models.prompting import fim_prompt, fim_stops
+from fireside.models.prompting import drawn_as_code, fim_prompt
 from fireside.wire.forced import as_call, call_schema, forced_tools
 from fireside.wire.framing import sse
 from fireside.wire.openai import ChatReader, read_embeddings, write_chat, write_completion, write_embeddings
@@ -94,10 +94,8 @@ class LlamaServerEngine:
         """The model's own fill-in-the-middle form. Code is drawn at temperature 0 unless another was asked for."""
         require(card, "fim", "fill in code")
         assert card.fim is not None
-        asked = request.sampling
-        stop = tuple(dict.fromkeys((*asked.stop, *fim_stops(card.fim))))
-        sampling = replace(asked, stop=stop, temperature=0.0 if asked.temperature is None else asked.temperature)
-        body = write_completion(replace(request, sampling=sampling), card.name, prompt=fim_prompt(request, card.fim))
+        drawn = drawn_as_code(request, card.fim)
+        body = write_completion(drawn, card.name, prompt=fim_prompt(request, card.fim))
         with self._place.slot(card, request.session, typing=request.priority == Priority.TYPING) as slot:
             body |= {"cache_prompt": True, "id_slot": slot}
             async with closing(self._answer("/v1/completions", body, card, "complete")) as answer:

@@ -26,7 +26,7 @@ from fireside.engines.ollama_models import Catalogue
 from fireside.engines.registry import EngineContext
 from fireside.engines.transport import Timeouts
 from fireside.models.card import ModelCard
-from fireside.models.prompting import fim_prompt
+from fireside.models.prompting import drawn_as_code, fim_prompt
 from fireside.wire import ollama as wire
 from fireside.wire.forced import as_call, call_schema, forced_tools
 
@@ -104,10 +104,8 @@ class OllamaEngine:
             raise Invalid(f"{card.name} cannot fill in code", remedy="choose a model that can: fireside models list")
         text = fim_prompt(request, card.fim)
         prompt = measure_text(text)
-        asked = request.sampling
-        stop = tuple(dict.fromkeys((*asked.stop, *card.fim.stop)))
-        sampling = replace(asked, stop=stop, temperature=0.0 if asked.temperature is None else asked.temperature)
-        num_ctx = self._fit(card, prompt, asked.max_tokens or request.max_tokens)
+        sampling = drawn_as_code(request, card.fim).sampling
+        num_ctx = self._fit(card, prompt, sampling.max_tokens or request.max_tokens)
         options = wire.write_options(sampling, num_ctx=num_ctx, max_tokens=request.max_tokens)
         body = wire.write_generate(card.name, text, options=options, keep_alive=self._keep_alive)
         async with closing(self._answer("/api/generate", body, _read_generate, card, prompt)) as deltas:

@@ -15,14 +15,14 @@ import msgspec
 from fireside.core.errors import ErrorKind, FiresideError
 from fireside.core.requests import ChatRequest, CompletionRequest, Delta, Vectors
 from fireside.core.streams import closing
-from fireside.engines.api import QUICK, Api, Json, Key, boundary_for, cannot, check_request, refuse_pull
+from fireside.engines.api import QUICK, Api, Json, Key, boundary_for, cannot, fitted, refuse_pull
 from fireside.engines.base_url import BaseUrl, base_url
 from fireside.engines.engine import Boundary, EngineHealth, PullProgress
 from fireside.engines.model_list import ModelSettings, cards_of
 from fireside.engines.registry import EngineContext
 from fireside.engines.transport import Timeouts
 from fireside.models.card import ModelCard
-from fireside.models.prompting import fim_prompt, fim_stops
+from fireside.models.prompting import drawn_as_code, fim_prompt
 from fireside.wire.openai import ChatReader, read_embeddings, write_chat, write_completion, write_embeddings
 
 EMBED_BATCH = 64
@@ -78,11 +78,7 @@ class OpenAIEngine:
         return self.api.base.notes
 
     async def chat(self, request: ChatRequest, card: ModelCard) -> AsyncIterator[Delta]:
-        check_request(request, card)
-        if not card.can("thinking"):
-            request = replace(request, reasoning=None)
-        if not card.can("tools"):
-            request = replace(request, tools=())
+        request = fitted(request, card)
         body = write_chat(request, card.name, documented=self.documented)
         answer = self.api.answer("/chat/completions", body, ChatReader(), purpose="chat", model=card.name)
         async with closing(answer) as deltas:
@@ -96,11 +92,9 @@ class OpenAIEngine:
         """
         if not card.can("fim"):
             raise cannot(card, "fim", "fill in code")
-        asked = request.sampling
         prompt = fim_prompt(request, card.fim) if card.fim is not None else None
-        stop = tuple(dict.fromkeys((*asked.stop, *(fim_stops(card.fim) if card.fim is not None else ()))))
-        drawn = replace(asked, stop=stop, temperature=0.0 if asked.temperature is None else asked.temperature)
-        body = write_completion(replace(request, sampling=drawn), card.name, prompt=prompt, documented=self.documented)
+        drawn = drawn_as_code(request, card.fim)
+        body = write_completion(drawn, card.name, prompt=prompt, documented=self.documented)
         answer = self.api.answer("/completions", body, ChatReader(), purpose="complete", model=card.name)
         async with closing(answer) as deltas:
             async for delta in deltas:

@@ -39,6 +39,14 @@ def fim_prompt(request: CompletionRequest, fim: FimTokens) -> str:
     return f"{_files(request, fim)}{fim.prefix}{prefix}{fim.suffix}{suffix}{fim.middle}"
 
 
+def drawn_as_code(request: CompletionRequest, fim: FimTokens | None) -> CompletionRequest:
+    """The same request, ending where the family's code ends, and at temperature 0 unless another was asked: defaults are for talk."""
+    asked = request.sampling
+    stop = tuple(dict.fromkeys((*asked.stop, *(fim_stops(fim) if fim else ()))))
+    temperature = 0.0 if asked.temperature is None else asked.temperature
+    return replace(request, sampling=replace(asked, stop=stop, temperature=temperature))
+
+
 def fim_stops(fim: FimTokens) -> tuple[str, ...]:
     """Texts that end a completion: the family's end tokens, and its control tokens, which have no place in code."""
     control = (fim.prefix, fim.suffix, fim.middle, fim.pad, fim.repo, fim.file)
