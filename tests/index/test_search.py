@@ -114,9 +114,10 @@ def test_the_limit_is_kept(port):
     assert port.search("ship", limit=0).hits == ()
 
 
-@pytest.mark.parametrize("query", ["", "   ", "?!,", "zzzzqqqq", "\x00", "日本語", "🚢"])
+@pytest.mark.parametrize("query", ["", "   ", "?!,", "zzzzqqqq", "\x00", "日本語", "🚢", "caf\udce9"])
 def test_queries_that_find_nothing_are_answered_with_nothing(port, query):
     assert port.search(query).hits == ()
+    assert port.symbols(query) == []
 
 
 @pytest.mark.parametrize("query", ["berth " * 17_000, "a" * 100_000, "a.b" * 33_000, "_" * 100_000, "aB" * 50_000])

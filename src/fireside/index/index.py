@@ -82,19 +82,22 @@ class Index:
     ) -> SearchResult:
         """The best spans for a question or a name. ``path``: a glob or folder. ``tests``: only tests, none, or (None) as the query asks."""
 
+        # A command line may hold bytes that are no UTF-8; neither SQLite nor JSON takes them.
+        text = query.encode("utf-8", "replace").decode()
+
         def ask() -> SearchResult:
             store = self._reader()
             with store.snapshot():
                 if self._searcher is None or self._searcher.generation != store.generation():
                     self._searcher = Searcher(store)
-                hits = self._searcher.search(query, limit, language=language, path=path, tests=tests)
-            return SearchResult(query, tuple(hits), self._searcher.generation, self._pending)
+                hits = self._searcher.search(text, limit, language=language, path=path, tests=tests)
+            return SearchResult(text, tuple(hits), self._searcher.generation, self._pending)
 
         return self._mended(ask)
 
     def symbols(self, name: str) -> list[Symbol]:
         """Definitions called ``name`` (``Class.method`` narrows), whatever its case and underscores; exact matches first."""
-        wanted = plain_name(name.strip())
+        wanted = plain_name(name.strip().encode("utf-8", "replace").decode())
 
         def look() -> list[Symbol]:
             rows = self._reader().connection.execute(

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 # term -> (chunk numbers, counts)
 Postings: TypeAlias = "Mapping[str, tuple[NDArray[np.uint32], NDArray[np.uint8]]]"
-FORMAT = 1
+# Raise it whenever tables, chunks or terms change: an index of another format is made again.
+FORMAT = 2
 DATABASE = "index.db"
 VARIABLES = 500
 SCHEMA = """
