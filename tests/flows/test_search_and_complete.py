@@ -51,3 +51,16 @@ def test_a_place_that_is_not_in_the_file_names_its_length(harbour: Path):
 
 def test_a_place_without_a_line_is_a_usage_error(harbour: Path):
     assert fireside("complete", "harbour/tides.py", cwd=harbour).returncode == 2
+
+
+def test_a_named_folder_is_searched_and_nothing_above_it(harbour: Path):
+    done = fireside("search", "allocate_berth", "--root", str(harbour / "tests"), "--json", cwd=harbour)
+    assert {hit["path"] for hit in json.loads(done.stdout)["hits"]} == {"test_berths.py"}
+
+
+def test_a_home_folder_is_not_taken_for_a_project(own_home: Path):
+    done = fireside("search", "anything", cwd=own_home)
+    assert done.returncode == 1
+    assert "not a project" in done.stderr
+    assert "--root" in done.stderr
+    assert fireside("models", "list", cwd=own_home).returncode == 0

@@ -61,6 +61,8 @@ class Agent:
             yield TurnFailed(error)
 
     def _look(self, question: str) -> tuple[Hit, ...]:
+        if self._project.too_wide:
+            return ()
         self._project.update()
         limit = self._settings.excerpts
         return self._project.search(question, limit=limit).hits if limit and question.strip() else ()

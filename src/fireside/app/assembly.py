@@ -50,13 +50,13 @@ class Wings:
 def assemble(
     root: Path | None, *, environ: Mapping[str, str] = os.environ, flags: Mapping[str, object] | None = None
 ) -> Wings:
-    """Build the house for the project at or above ``root`` (else: the current folder). Opens no connection, starts no process."""
-    place = find_root(root)
-    return build_wings(place, load_config(place, environ, flags), environ)
+    """Build the house for the project in ``root`` (else: at or above the current folder). Opens no connection, starts no process."""
+    place = root or find_root()
+    return build_wings(place, load_config(place, environ, flags), environ, named=root is not None)
 
 
-def build_wings(root: Path, config: Config[Settings], environ: Mapping[str, str]) -> Wings:
-    """All parts, from settings that are in force."""
+def build_wings(root: Path, config: Config[Settings], environ: Mapping[str, str], *, named: bool = False) -> Wings:
+    """All parts, from settings that are in force. ``named``: see ``build_project``."""
     settings, paths, events = config.settings, Paths.from_environment(environ), EventBus()
     secrets = Secrets(environ, SECRETS)
     transport = Transport(Egress(settings.privacy, Ledger(paths.data / "egress.jsonl")))
@@ -71,7 +71,7 @@ def build_wings(root: Path, config: Config[Settings], environ: Mapping[str, str]
     )
     engines = build_engines(settings, context)
     gateway = Gateway(engines, settings=settings.gateway, aliases=settings.models, events=events, memory=memory_size())
-    project = build_project(root, paths)
+    project = build_project(root, paths, named=named)
     agent, assist = Agent(gateway, project, settings.agent), Assist(gateway, project)
     return Wings(
         config, paths, secrets, events, store, transport, tuple(engines), gateway, project, agent, assist, context

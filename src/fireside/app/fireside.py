@@ -46,7 +46,7 @@ class Fireside:
         flags: Mapping[str, object] | None = None,
         environ: Mapping[str, str] = os.environ,
     ) -> Self:
-        """Open the project at or above ``root`` (else: the current folder).
+        """Open the project in ``root`` (else: at or above the current folder).
 
         ``flags``: settings for this opening only, dotted key -> value, for example ``{"models.chat": "qwen2.5-coder:7b@ollama"}``.
         Raises ``Invalid`` for a wrong setting or a folder that does not exist. Starts nothing: engines start when they are asked.

@@ -12,13 +12,15 @@ from fireside.workspace.workspace import Workspace, find_root
 
 
 def open_project(root: Path | None, *, environ: Mapping[str, str] = os.environ) -> Project:
-    """The project at or above ``root`` (else: the current folder). Raises ``Invalid`` for a folder that does not exist."""
-    return build_project(find_root(root), Paths.from_environment(environ))
+    """The project in ``root``, taken literally (else: at or above the current folder). Raises ``Invalid`` for what is no folder."""
+    return build_project(root or find_root(), Paths.from_environment(environ), named=root is not None)
 
 
-def build_project(root: Path, paths: Paths) -> Project:
+def build_project(root: Path, paths: Paths, *, named: bool) -> Project:
+    """``named``: the user said this folder; else a home folder is not taken for a project, nor is the whole disk."""
     workspace = Workspace(root)
-    return Project(workspace, Index.open(workspace, index_folder(root, paths)))
+    refused = not named and workspace.root in (Path.home(), Path(workspace.root.anchor))
+    return Project(workspace, Index.open(workspace, index_folder(root, paths)), too_wide=refused)
 
 
 def index_folder(root: Path, paths: Paths) -> Path:

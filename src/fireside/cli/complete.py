@@ -9,6 +9,7 @@ import orjson
 
 from fireside.cli.door import here, opened, run
 from fireside.core.errors import Invalid
+from fireside.workspace.workspace import find_root
 
 PLACE = re.compile(r"^(?P<path>.+?):(?P<line>\d+)(?::(?P<column>\d+))?$", re.DOTALL)
 
@@ -36,7 +37,7 @@ def complete_command(place: str, as_json: bool, from_stdin: bool) -> int:
 
 
 async def _complete(path: Path, line: int, column: int | None, text: str | None, as_json: bool) -> int:
-    async with opened(here().root or path.parent) as fireside:
+    async with opened(here().root or find_root(path.parent)) as fireside:
         completion = await fireside.assist.complete(str(path), line, column, text=text)
     if as_json:
         answer = {

@@ -258,7 +258,7 @@ def _default_load() -> AnyConfig:
     from fireside.app.settings import load_config
     from fireside.workspace.workspace import find_root
 
-    return load_config(find_root(here().root or Path.cwd()), os.environ, here().flags)
+    return load_config(here().root or find_root(), os.environ, here().flags)
 
 
 def _default_known() -> Mapping[str, str]:

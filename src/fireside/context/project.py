@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
+from fireside.core.errors import Invalid
 from fireside.core.requests import Snippet
 from fireside.index.chunks import IndexReport, IndexStatus, Progress, SearchResult, Symbol
 from fireside.index.index import Index
@@ -23,18 +24,24 @@ SHARED_FOLDER = 0.5
 
 
 class Project:
-    """``workspace`` and ``index`` of one root."""
+    """``workspace`` and ``index`` of one root. ``too_wide``: it is no project (a home folder, a whole disk), and is not read."""
 
-    def __init__(self, workspace: Workspace, index: Index) -> None:
+    def __init__(self, workspace: Workspace, index: Index, *, too_wide: bool = False) -> None:
         self.workspace = workspace
         self.index = index
+        self.too_wide = too_wide
 
     @property
     def root(self) -> Path:
         return self.workspace.root
 
     def update(self, progress: Callable[[Progress], None] | None = None, *, rebuild: bool = False) -> IndexReport:
-        """See ``Index.update``."""
+        """See ``Index.update``. Raises ``Invalid`` for a root that is too wide."""
+        if self.too_wide:
+            raise Invalid(
+                f"{self.root} is not a project; reading all of it would take long",
+                remedy="go to a project's folder\nor name one: fireside --root DIR ...",
+            )
         return self.index.update(progress, rebuild=rebuild)
 
     def search(

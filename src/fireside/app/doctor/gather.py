@@ -26,9 +26,9 @@ async def doctor_inputs(
     root: Path | None, *, environ: Mapping[str, str], flags: Mapping[str, object]
 ) -> AsyncIterator[DoctorInputs]:
     """Build the house, hand out what there is to look at, and close it again. Raises nothing for wrong settings: they are a finding."""
-    place = find_root(root)
+    place = root or find_root()
     config, problem = _config(place, environ, flags)
-    wings = build_wings(place, config, environ)
+    wings = build_wings(place, config, environ, named=root is not None)
     try:
         yield _inputs(place, wings, environ, flags, problem)
     finally:
