@@ -17,9 +17,10 @@ MOST_INPUT = 4_000_000
 
 @click.command("ask")
 @click.argument("question", nargs=-1)
+@click.option("--model", "-m", help="Who is to answer: an alias, a name, or NAME@ENGINE.")
 @click.option("--json", "as_json", is_flag=True, help="The answer, its places and who wrote it, as JSON.")
 @click.option("--no-sources", is_flag=True, help="Only the answer.")
-def ask_command(question: tuple[str, ...], as_json: bool, no_sources: bool) -> int:
+def ask_command(question: tuple[str, ...], model: str | None, as_json: bool, no_sources: bool) -> int:
     """Answer QUESTION about this project, with the places it stands on.
 
     Pipes are welcome:  git diff | fireside ask "what changed?"
@@ -30,7 +31,8 @@ def ask_command(question: tuple[str, ...], as_json: bool, no_sources: bool) -> i
             'ask what? For example: fireside ask "where are settings validated?"', click.get_current_context()
         )
     attachments = (Attachment("standard input", piped),) if words and piped.strip() else ()
-    return run(_ask(words or piped.strip(), attachments, as_json, no_sources))
+    session = Session(model=model or here().model)
+    return run(_ask(session, words or piped.strip(), attachments, as_json, no_sources))
 
 
 def _piped() -> str:
@@ -43,9 +45,11 @@ def _piped() -> str:
     return raw[:MOST_INPUT].decode("utf-8", "replace")
 
 
-async def _ask(question: str, attachments: tuple[Attachment, ...], as_json: bool, no_sources: bool) -> int:
+async def _ask(
+    session: Session, question: str, attachments: tuple[Attachment, ...], as_json: bool, no_sources: bool
+) -> int:
     async with opened() as fireside:
-        turn = fireside.agent.turn(Session(model=here().model), question, attachments=attachments)
+        turn = fireside.agent.turn(session, question, attachments=attachments)
         if as_json:
             drawn = await render.draw(turn, None)
             click.echo(orjson.dumps(_as_dict(question, drawn), option=orjson.OPT_INDENT_2))

@@ -31,15 +31,15 @@ HEAD_START = 0.03
 
 @click.command("chat")
 @click.argument("question", nargs=-1)
-def chat_command(question: tuple[str, ...] = ()) -> int:
+@click.option("--model", "-m", help="Who is to answer: an alias, a name, or NAME@ENGINE.")
+def chat_command(question: tuple[str, ...] = (), model: str | None = None) -> int:
     """Talk about this project. QUESTION, if given, is asked first."""
     if not sys.stdin.isatty():
         raise click.UsageError("chat needs a terminal; in a pipe use: fireside ask", click.get_current_context())
-    return run(_chat(" ".join(question)))
+    return run(_chat(Session(model=model or here().model), " ".join(question)))
 
 
-async def _chat(question: str) -> int:
-    session = Session(model=here().model)
+async def _chat(session: Session, question: str) -> int:
     prompt = _prompt(Paths.from_environment(os.environ).data / "history", partial(_toolbar, session))
     click.echo(click.style("Fireside", bold=True) + " · /help · Ctrl-D leaves")
     async with AsyncExitStack() as house:

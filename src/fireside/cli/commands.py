@@ -74,7 +74,7 @@ class Commands(click.Group):
 @click.option("--model", help="The model to chat with: an alias, a name, or NAME@ENGINE.")
 @click.option("--ollama", metavar="URL", help="Where Ollama listens.")
 @click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="A setting for this run only.")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error (also after a command).")
 @click.version_option(__version__, "-V", "--version", prog_name="fireside", message="%(prog)s %(version)s")
 @click.pass_context
 def cli(
@@ -105,7 +105,8 @@ def _flags(ollama: str | None, settings: Sequence[str]) -> Mapping[str, object]:
 
 def run_command(words: Sequence[str]) -> int:
     """Run one command line. Returns the exit code; draws any error on standard error."""
-    debug = "--debug" in words or os.environ.get("FIRESIDE_DEBUG", "") not in ("", "0")
+    wanted, words = _without_debug(words)
+    debug = wanted or os.environ.get("FIRESIDE_DEBUG", "") not in ("", "0")
     try:
         result = cli.main(list(words), prog_name="fireside", standalone_mode=False)
         sys.stdout.flush()
@@ -136,6 +137,13 @@ def run_command(words: Sequence[str]) -> int:
             )
         )
         return 1
+
+
+def _without_debug(words: Sequence[str]) -> tuple[bool, list[str]]:
+    """Whether ``--debug`` stands among the options, wherever, and the words without it; after ``--`` it is a word like any other."""
+    end = words.index("--") if "--" in words else len(words)
+    options = [word for word in words[:end] if word != "--debug"]
+    return len(options) < end, [*options, *words[end:]]
 
 
 def draw_error(error: FiresideError) -> None:
