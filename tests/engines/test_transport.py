@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from fireside.core.errors import (
@@ -28,7 +29,7 @@ from fireside.engines.egress import Egress, EgressSettings, Errand
 from fireside.engines.engine import Boundary
 from fireside.engines.ledger import Ledger
 from fireside.engines.reply import Response, explain, public_url, retry_after
-from fireside.engines.transport import Timeouts, Transport
+from fireside.engines.transport import Timeouts, Transport, failure
 from support.answers import GUARD, check_error
 from support.fake_http import FakeReply, Faults
 from support.fake_openai import FakeOpenAI
@@ -661,3 +662,12 @@ async def test_replies_in_any_encoding_are_read(transport, fake):
     body = {"model": "fake-coder", "messages": [{"role": "user", "content": "hi"}]}
     whole = (await transport.request("POST", f"{fake.url}/v1/chat/completions", json=body)).object()
     assert whole["choices"][0]["message"]["content"] == "né 👍"
+
+
+def test_a_request_that_could_not_be_written_is_a_reset_and_so_sent_once_more():
+    """aiohttp wraps it without a number: the server closed the kept-alive connection between the look and the write."""
+    wrapped = aiohttp.ClientOSError(None, "Can not write request body for http://127.0.0.1:1/")
+    wrapped.__cause__ = aiohttp.ClientConnectionResetError("Cannot write to closing transport")
+    error = failure(wrapped, "http://127.0.0.1:1/", phase="load", seconds=1.0)
+    assert error.context["cause"] == "reset"
+    assert error.retryable

@@ -425,6 +425,9 @@ def _cause(error: BaseException, phase: str) -> str:
         return "cut" if begun else "reset"
     if isinstance(error, aiohttp.ClientResponseError):
         return "protocol"
+    if isinstance(error, aiohttp.ClientOSError) and isinstance(error.__cause__, OSError):
+        # aiohttp's "Can not write request body" has no number of its own; what happened to the connection is its cause.
+        return _cause(error.__cause__, phase)
     number = error.errno if isinstance(error, OSError) else None
     if number is None:
         # aiohappyeyeballs joins the errors of several addresses into one text.
