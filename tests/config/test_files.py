@@ -1,5 +1,3 @@
-import os
-
 import pytest
 import tomlkit
 from hypothesis import given
@@ -8,6 +6,7 @@ from hypothesis import strategies as st
 
 from fireside.config.notation import show_value
 from fireside.core.errors import Invalid
+from support.privileges import as_nobody, open_folder
 from support.settings import House
 
 
@@ -69,11 +68,13 @@ def test_a_file_far_too_large_is_not_read(house):
     assert "too large for settings" in refused(house)
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_may_not_be_read_is_refused(house):
-    house.user("")
-    house.user_file.chmod(0)
-    assert refused(house) == f"cannot read {house.user_file}: Permission denied"
+def test_a_file_that_may_not_be_read_is_refused():
+    with open_folder() as folder:
+        house = House(folder)
+        house.user("")
+        house.user_file.chmod(0)
+        with as_nobody():
+            assert refused(house) == f"cannot read {house.user_file}: Permission denied"
 
 
 def test_a_file_behind_a_file_is_refused(house):

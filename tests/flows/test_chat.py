@@ -82,3 +82,21 @@ def test_ctrl_d_leaves(harbour: Path):
     child.expect(pexpect.EOF)
     child.close()
     assert child.exitstatus == 0
+
+
+def test_a_download_from_outside_is_asked_about_and_a_no_leaves_nothing(harbour: Path, own_home: Path):
+    child = pexpect.spawn(
+        sys.executable,
+        ["-m", "fireside", "models", "pull", "http://203.0.113.7:9/model.gguf"],
+        cwd=str(harbour),
+        env=dict(os.environ),
+        encoding="utf-8",
+        timeout=20,
+    )
+    child.expect("this once")
+    child.send("n\r")
+    child.expect("privacy.allow_hosts")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 1
+    assert not list(own_home.rglob("egress.jsonl"))

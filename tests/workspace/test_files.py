@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from fireside.workspace.files import SourceText, Unread, read, scan
+from support.privileges import as_nobody, open_folder
 
 
 def text_of(root: Path, data: bytes) -> SourceText | Unread:
@@ -119,10 +120,11 @@ def test_what_cannot_be_read_has_a_reason(tmp_path):
     assert read(tmp_path, ".") == Unread("not a regular file")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-def test_a_folder_without_permission_is_counted(tmp_path):
-    (tmp_path / "closed").mkdir(mode=0o000)
-    assert scan(tmp_path).skipped == {"unreadable folder": 1}
+def test_a_folder_without_permission_is_counted():
+    with open_folder() as folder:
+        (folder / "closed").mkdir(mode=0o000)
+        with as_nobody():
+            assert scan(folder).skipped == {"unreadable folder": 1}
 
 
 def test_a_name_that_is_not_utf8_is_counted(tmp_path):

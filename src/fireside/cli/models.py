@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Protocol
 import click
 
 from fireside.cli.door import opened, run
-from fireside.core.errors import ConnectionFailed, FiresideError, Invalid, ModelNotFound, TimedOut
+from fireside.core.errors import ConnectionFailed, FiresideError, Invalid, ModelNotFound, NotPermitted, TimedOut
 
 if TYPE_CHECKING:
+    from fireside.app.settings import Settings
     from fireside.cli.model_tables import Step
+    from fireside.config.layers import Config
     from fireside.engines.engine import EngineHealth, PullProgress
     from fireside.engines.transport import Transport
     from fireside.models.card import Capability, ModelCard
@@ -98,7 +100,8 @@ def show_command(name: str, as_json: bool) -> None:
 def pull_command(source: str, name: str | None, sha256: str | None) -> None:
     """Bring a model here: a GGUF from a URL into the store, or a NAME to an engine that can pull, such as Ollama.
 
-    What was broken off goes on where it was.
+    What was broken off goes on where it was. For a host outside your network a terminal is asked first; scripts need it in
+    privacy.allow_hosts.
     """
     if not is_url(source) and (name or sha256):
         raise click.UsageError("--name and --sha256 belong to a URL", click.get_current_context())
@@ -263,8 +266,14 @@ def _pull(source: str, name: str | None, sha256: str | None) -> None:
 
         async with opened() as fireside:
             store, gateway = fireside.store, fireside.gateway
-            steps = pulled(source, name, sha256, gateway=gateway, store=store, transport=fireside.transport)
-            await follow(steps, sys.stderr)
+            while True:
+                steps = pulled(source, name, sha256, gateway=gateway, store=store, transport=fireside.transport)
+                try:
+                    await follow(steps, sys.stderr)
+                    break
+                except NotPermitted as error:
+                    if not _allowed_once(error, fireside.config):
+                        raise
             if is_url(source):
                 from fireside.models.download import default_name
 
@@ -277,6 +286,17 @@ def _pull(source: str, name: str | None, sha256: str | None) -> None:
     except KeyboardInterrupt:
         click.echo(GOES_ON, err=True)
         raise SystemExit(130) from None
+
+
+def _allowed_once(error: NotPermitted, config: "Config[Settings]") -> bool:
+    """Ask whether an outside host (the address itself, or where it redirects) may be reached for this one download."""
+    host = error.context.get("host")
+    if not isinstance(host, str) or not sys.stdin.isatty():
+        return False
+    if not click.confirm(f"{host} is outside your machine and network. Fetch from it this once?", err=True):
+        return False
+    config.set("privacy.allow_hosts", [*config.settings.privacy.allow_hosts, host], layer="runtime")
+    return True
 
 
 def _say_ready(stored: "StoredModel") -> None:
