@@ -36,7 +36,7 @@ run: install
 	@$(BIN)/fireside demo
 
 test: dev
-	@$(BIN)/python -m pytest -n 2 -m "not slow and not hf"
+	@$(BIN)/python -m pytest -n auto -m "not slow and not hf"
 
 test-slow: dev
 	@$(BIN)/python -m pytest -m "slow and not hf"

@@ -1,6 +1,7 @@
 """What every test stands on: no connection but loopback, and a home of its own."""
 
 import ipaddress
+import os
 import socket
 from pathlib import Path
 
@@ -50,3 +51,8 @@ def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     monkeypatch.setenv("FIRESIDE_HOME", str(home / "fireside"))
     monkeypatch.setenv("HOME", str(home))
     return home
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One worker more than there are cores: many tests wait for a server or a time limit."""
+    return min(8, (os.cpu_count() or 1) + 1)

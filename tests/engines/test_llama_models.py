@@ -48,6 +48,7 @@ async def test_without_a_model_the_engine_is_down_and_says_how_to_get_one(bench:
     assert "nowhere.gguf" in health.detail
 
 
+@pytest.mark.slow
 async def test_two_hundred_damaged_files_run_or_say_what_is_wrong(bench: Bench, tmp_path: Path) -> None:
     path = tmp_path / "damaged.gguf"
     refused, asked = 0, 0

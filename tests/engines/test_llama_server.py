@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from fireside.core.errors import ContextTooLong, Invalid
 from fireside.core.messages import Message
-from fireside.core.requests import ChatRequest, CompletionRequest, Sampling
+from fireside.core.requests import ChatRequest, CompletionRequest, ResponseFormat, Sampling
 from fireside.engines.llama_server import LlamaServerEngine
 from fireside.models.card import ModelCard
 from fireside.models.gguf_writer import Tensor, write
@@ -66,6 +66,20 @@ async def test_a_call_that_must_be_made_is_made_by_random_weights_every_time(
             assert set(arguments) <= {"range", "text", "mode"}
         else:
             assert (call.name, arguments, choice) == ("now", {}, "required")
+
+
+async def test_an_answer_held_to_a_schema_is_given_as_it_is_wherever_its_limit_cuts_it(
+    engine: LlamaServerEngine, card: ModelCard
+) -> None:
+    schema = {"type": "object", "properties": {"words": {"type": "array", "items": {"type": "string"}}}}
+    for seed in range(12):
+        sampling = Sampling(seed=seed, max_tokens=40)
+        answer = await read(engine.chat(ask(response_format=ResponseFormat(schema), sampling=sampling), card))
+        assert answer.text.startswith("{")
+        if answer.finish == "stop":
+            assert isinstance(json.loads(answer.text), dict)
+        else:
+            assert answer.finish == "length"
 
 
 async def test_half_a_call_is_an_error_and_never_a_call(engine: LlamaServerEngine, card: ModelCard) -> None:
@@ -149,6 +163,7 @@ async def test_texts_are_embedded_and_one_that_is_too_long_is_named(bench: Bench
     check_error(caught.value)
 
 
+@pytest.mark.slow
 async def test_an_adapter_changes_what_is_said(bench: Bench, tmp_path: Path) -> None:
     adapter = tmp_path / "adapter.gguf"
     ones = {part: numpy.full(shape, 0.5, numpy.float32) for part, shape in (("a", (4, 256)), ("b", (256, 4)))}

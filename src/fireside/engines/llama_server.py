@@ -8,7 +8,7 @@ is asked for by a schema of our own, and read back whole or not at all. Knows no
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from fireside.core.errors import ConnectionFailed, ContextTooLong, FiresideError, Invalid
-from fireside.core.messages import ToolSpec
+from fireside.core.messages import JsonSchema, ToolSpec
 from fireside.core.requests import ChatRequest, CompletionRequest, Delta, Priority, ResponseFormat, Vectors
 from fireside.core.streams import closing
 from fireside.engines.egress import boundary_of
@@ -38,6 +38,9 @@ from fireside.wire.openai import ChatReader, read_embeddings, write_chat, write_
 
 RECONNECT_SECONDS = 0.05
 TOO_LARGE = re.compile(r"input \((\d+) tokens\) is too large")
+# Builds with llguidance let white space run on without end, which small models do; others pass this key over.
+COMPACT: Json = {"x-guidance": {"whitespace_flexible": False, "key_separator": ": ", "item_separator": ", "}}
+OF_CHATS = ("messages", "tools", "tool_choice", "parallel_tool_calls", "response_format", "chat_template_kwargs")
 
 
 class LlamaServerSettings(
@@ -83,12 +86,22 @@ class LlamaServerEngine:
 
     async def chat(self, request: ChatRequest, card: ModelCard) -> AsyncIterator[Delta]:
         forced = forced_tools(request)
-        body = write_request(request, card, forced)
+        path, body = "/v1/chat/completions", write_request(request, card, forced)
+        if "response_format" in body and not any(message.images for message in request.messages):
+            path, body = "/v1/completions", await self._templated(body, card)
         with self._place.slot(card, request.session) as slot:
-            deltas = self._answer("/v1/chat/completions", body | {"id_slot": slot}, card, "chat")
+            deltas = self._answer(path, body | {"id_slot": slot}, card, "chat")
             async with closing(as_call(deltas) if forced else deltas) as answer:
                 async for delta in answer:
                     yield delta
+
+    async def _templated(self, body: Json, card: ModelCard) -> Json:
+        """The same request as a ready prompt. llama-server reads a constrained answer to a chat through a parser of its own, which turns
+        some that were cut by their limit into an error; the schema alone holds the answer, and a cut one is given as it is.
+        """
+        prompt = (await self._json("/apply-template", body, card, "chat"))["prompt"]
+        kept = {key: value for key, value in body.items() if key not in OF_CHATS}
+        return kept | {"prompt": prompt, "json_schema": {**read_format(body["response_format"]), **COMPACT}}
 
     async def complete(self, request: CompletionRequest, card: ModelCard) -> AsyncIterator[Delta]:
         """The model's own fill-in-the-middle form. Code is drawn at temperature 0 unless another was asked for."""
@@ -246,6 +259,14 @@ def write_request(request: ChatRequest, card: ModelCard, forced: Sequence[ToolSp
         request = replace(request, tool_choice="none", response_format=schema, sampling=sampling)
         extra["logit_bias"] = [["\n", False]]  # JSON needs no line breaks, and small models lose themselves in them
     return write_chat(request, card.name) | extra
+
+
+def read_format(written: object) -> JsonSchema:
+    """The schema of a ``response_format``; any object where it names none."""
+    match written:
+        case {"type": "json_schema", "json_schema": {"schema": schema}} if isinstance(schema, Mapping):
+            return schema
+    return {"type": "object"}
 
 
 def require(card: ModelCard, capability: Capability, words: str) -> None:
