@@ -36,7 +36,8 @@ run: install
 	@$(BIN)/fireside demo
 
 test: dev
-	@$(BIN)/python -m pytest -n auto -m "not slow and not hf"
+	@$(BIN)/python -m pytest -n auto -m "not slow and not hf" --ignore=tests/flows --ignore=tests/house
+	@$(BIN)/python -m pytest -n auto -m "not slow and not hf" tests/flows
 
 test-slow: dev
 	@$(BIN)/python -m pytest -m "slow and not hf"

@@ -1,12 +1,18 @@
 """What every test stands on: no connection but loopback, and a home of its own."""
 
 import ipaddress
+import itertools
 import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+VARIABLES = (
+    *("OLLAMA_HOST", "OLLAMA_ENDPOINT", "FIRESIDE_OLLAMA_URL"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"),
+)
 REAL_CONNECT = socket.socket.connect
 REAL_CONNECT_EX = socket.socket.connect_ex
 
@@ -34,25 +40,26 @@ def only_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket.socket, "connect_ex", connect_ex)
 
 
+@pytest.fixture(scope="session")
+def homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Folders that are not there yet, one after another."""
+    base = tmp_path_factory.mktemp("homes")
+    return (base / str(number) for number in itertools.count())
+
+
 @pytest.fixture(autouse=True)
-def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+def own_home(homes: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home no other test has; nothing of the user's is read or written."""
-    home = tmp_path_factory.mktemp("home")
-    for name in (
-        "OLLAMA_HOST",
-        "OLLAMA_ENDPOINT",
-        "FIRESIDE_OLLAMA_URL",
-        "HTTP_PROXY",
-        "HTTPS_PROXY",
-        "http_proxy",
-        "https_proxy",
-    ):
+    home = next(homes)
+    home.mkdir()
+    for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("FIRESIDE_HOME", str(home / "fireside"))
     monkeypatch.setenv("HOME", str(home))
     return home
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """One worker more than there are cores: many tests wait for a server or a time limit."""
     return min(8, (os.cpu_count() or 1) + 1)

@@ -37,20 +37,9 @@ def test_every_flow_works_where_there_is_no_network_at_all():
     if not command and "CI" not in os.environ:
         pytest.skip("this system has no network namespaces (unshare from util-linux, and the right to use it)")
     assert command, "CI must be able to make a network namespace"
+    selected = ["-m", "not slow and not hf", "-p", "no:cacheprovider"]
     done = subprocess.run(
-        [
-            *command,
-            sys.executable,
-            "-c",
-            BEGIN,
-            str(FLOWS),
-            "-m",
-            "not slow and not hf",
-            "-p",
-            "no:cacheprovider",
-            "-p",
-            "no:xdist",
-        ],
+        [*command, sys.executable, "-c", BEGIN, str(FLOWS), *selected],
         env={**os.environ, INSIDE: "1"},
         capture_output=True,
         text=True,
