@@ -1,6 +1,8 @@
 """``fireside demo``: everything at work on the project at hand, in a minute, and what to do next."""
 
+import re
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import click
@@ -8,12 +10,14 @@ import click
 from fireside.agent.session import Session
 from fireside.cli.door import here, opened, run
 from fireside.core.errors import FiresideError
+from fireside.core.streams import closing
 
 if TYPE_CHECKING:
     from fireside.app.fireside import Fireside
+    from fireside.models.card import ModelCard
 
-OWN_QUESTION = "How does the gateway decide which engine is tried next when one fails?"
-ANY_QUESTION = "Where does this program start, and what does it do first?"
+ASKED = re.compile(r'fireside ask "([^"]+)"')
+TESTS = re.compile(r"(^|/)tests?(/|_)|_test\.|\.test\.")
 NEXT = """\
 fireside                            chat about the project you stand in
 fireside ask "where is ...?"        one answer; pipes are welcome
@@ -49,11 +53,11 @@ async def _demo() -> bool:
 
 
 def _title(text: str) -> None:
-    click.echo("\n" + click.style(text, bold=True, fg="yellow"))
+    click.echo("\n" + click.style(f"▸ {text}", bold=True, fg="yellow"))
 
 
 def _index(fireside: "Fireside") -> None:
-    _title(f"1 · Reading {fireside.project.root}")
+    _title(f"Reading {fireside.project.root}")
     report = fireside.project.update()
     seconds = f"{report.seconds:.1f} s" if report.seconds >= 0.1 else f"{report.seconds * 1000:.0f} ms"
     click.echo(f"{report.files} files, {report.chunks} chunks, {report.changed + report.added} read anew, in {seconds}")
@@ -62,9 +66,8 @@ def _index(fireside: "Fireside") -> None:
 async def _ask(fireside: "Fireside") -> None:
     from fireside.cli import render
 
-    own = (fireside.project.root / "src/fireside/gateway/gateway.py").is_file()
-    question = OWN_QUESTION if own else ANY_QUESTION
-    _title(f"2 · {question}")
+    question = _question(fireside)
+    _title(question)
     with render.page() as onto:
         drawn = await render.draw(fireside.agent.turn(Session(model=here().model), question), onto)
     if drawn.error is not None:
@@ -73,12 +76,25 @@ async def _ask(fireside: "Fireside") -> None:
         click.echo("\n" + notes)
 
 
+def _question(fireside: "Fireside") -> str:
+    """What the project's own README asks as an example; else about the definition its authors explained most."""
+    readme = fireside.project.workspace.read("README.md")
+    if readme is not None and (found := ASKED.search(readme.text)):
+        return found[1]
+    paths = [path for path in fireside.project.index.paths() if not TESTS.search(path)][:200]
+    symbols = [
+        symbol for path in paths for symbol in fireside.project.index.symbols_in(path) if symbol.kind != "section"
+    ]
+    explained = max(symbols, key=lambda symbol: len(symbol.doc), default=None)
+    return f"What does {explained.qualified} do?" if explained else "What is this project about?"
+
+
 async def _complete(fireside: "Fireside") -> None:
     place = _place_to_complete(fireside)
     if place is None:
         return
     path, line, column, text = place
-    _title(f"3 · Completing {path}:{line}:{column}")
+    _title(f"Completing {path}:{line}:{column}")
     completion = await fireside.assist.complete(path, line, column, text=text)
     shown = text.splitlines()[max(0, line - 3) : line]
     click.echo(
@@ -107,9 +123,29 @@ def _place_to_complete(fireside: "Fireside") -> tuple[str, int, int, str] | None
 
 
 async def _engine(fireside: "Fireside") -> None:
+    """How fast the model at hand is; without one, proof that the embedded engine works here."""
+    card = await fireside.gateway.card_for("chat", needs=["chat"])
+    await (_self_test(fireside) if card is None else _measure(fireside, card))
+
+
+async def _measure(fireside: "Fireside", card: "ModelCard") -> None:
+    from fireside.core.messages import Message
+    from fireside.core.requests import ChatRequest, Sampling, Usage
+
+    _title(f"{card.name} on {card.engine}")
+    request = ChatRequest((Message("user", "Count from one to forty in words."),), sampling=Sampling(max_tokens=64))
+    begun, usage = time.perf_counter(), Usage()
+    async with closing(fireside.gateway.chat(request)) as deltas:
+        async for delta in deltas:
+            usage = delta.usage or usage
+    seconds = usage.completion_seconds or time.perf_counter() - begun
+    click.echo(f"{usage.completion_tokens} tokens at {usage.completion_tokens / seconds:,.0f} tokens/s")
+
+
+async def _self_test(fireside: "Fireside") -> None:
     from fireside.app.selftest import self_test
 
-    _title("4 · Self-test of the embedded engine")
+    _title("Self-test of the embedded engine")
     try:
         result = await self_test(fireside.engine_context)
     except FiresideError as error:
