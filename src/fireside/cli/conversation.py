@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import signal
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,7 @@ class Conversation:
         """Draw one answer. Ctrl-C stops it; what was said until then stays in the conversation."""
         from fireside.cli import render
 
-        with render.page() as page:
+        with _without_echo(), render.page() as page:
             asking = asyncio.create_task(render.draw(self._fireside.agent.turn(self._session, question), page))
             with _stopped_by_ctrl_c(asking):
                 drawn = await _unless_stopped(asking)
@@ -124,6 +125,24 @@ async def _unless_stopped(asking: "asyncio.Task[Drawn]") -> "Drawn | None":
         if not asking.cancelled():
             raise
         return None
+
+
+@contextlib.contextmanager
+def _without_echo() -> Iterator[None]:
+    """While an answer is drawn, what is typed (a ``^C`` too) must not be written into it."""
+    try:
+        import termios
+    except ImportError:
+        yield
+        return
+    before = termios.tcgetattr(sys.stdin)
+    quiet = list(before)
+    quiet[3] &= ~termios.ECHO
+    termios.tcsetattr(sys.stdin, termios.TCSADRAIN, quiet)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
 
 
 @contextlib.contextmanager
