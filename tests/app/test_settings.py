@@ -4,7 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from fireside import Fireside
+from fireside.app.settings import load_config
 from fireside.core.messages import Message
 from fireside.core.requests import ChatRequest
 from support.project import write_project
@@ -90,3 +93,28 @@ async def test_an_opted_in_host_counts_at_once(tmp_path: Path):
         assert not house.transport.egress.allows("api.example.com")
         house.config.set("privacy.allow_hosts", ["api.example.com"])
         assert house.transport.egress.allows("api.example.com")
+
+
+PRECEDENCE = [
+    ({}, {}, ""),
+    ({"OLLAMA_HOST": "h:1"}, {}, "h:1"),
+    ({"OLLAMA_HOST": "h:1", "OLLAMA_ENDPOINT": "h:2"}, {}, "h:2"),
+    ({"OLLAMA_HOST": "h:1", "OLLAMA_ENDPOINT": "h:2", "FIRESIDE_OLLAMA_URL": "h:3"}, {}, "h:3"),
+    ({"OLLAMA_HOST": "h:1", "FIRESIDE_OLLAMA_URL": "h:3"}, {"engines.ollama.url": "h:4"}, "h:4"),
+    ({"OLLAMA_HOST": "h:1", "OLLAMA_ENDPOINT": "  "}, {}, "h:1"),
+]
+
+
+@pytest.mark.parametrize(("environ", "flags", "url"), PRECEDENCE)
+def test_the_address_of_ollama_comes_from_the_strongest_that_is_set(environ, flags, url, tmp_path: Path):
+    home = {"FIRESIDE_HOME": str(tmp_path / "home")}
+    assert load_config(tmp_path, {**home, **environ}, flags).get("engines.ollama.url") == url
+
+
+def test_a_variable_is_stronger_than_the_users_file(tmp_path: Path):
+    file = tmp_path / "home/config/config.toml"
+    file.parent.mkdir(parents=True)
+    file.write_text('[engines.ollama]\nurl = "file:5"\n')
+    home = {"FIRESIDE_HOME": str(tmp_path / "home")}
+    assert load_config(tmp_path, home).get("engines.ollama.url") == "file:5"
+    assert load_config(tmp_path, {**home, "OLLAMA_HOST": "h:1"}).get("engines.ollama.url") == "h:1"

@@ -1,7 +1,7 @@
 """Settings from environment variables. Knows how their names map to keys, not which keys there are: the schema tells.
 
 ``FIRESIDE_ENGINES__OLLAMA__URL`` is ``engines.ollama.url``: two underscores between the names. A variable without two underscores is a
-setting only when it is a key at the top or an alias the caller declared. An empty variable counts as not set.
+setting only when it is a key at the top or an alias the caller declared. A blank variable counts as not set.
 """
 
 from collections.abc import Collection, Mapping
@@ -35,7 +35,7 @@ def environment_layer(
     found += _full_names(environ, shape, {*aliases, *reserved}, known)
     for path, name in found:
         text = environ.get(name, "")
-        if not text:
+        if not text.strip():
             continue
         place = shape.at(path)
         if not _is_unicode(text):
