@@ -101,12 +101,16 @@ def _split_port(hostport: str) -> tuple[str, str | None]:
     if _is_ip(bare := hostport.strip("[]")):
         return bare, None
     match = re.fullmatch(r"(?:\[([^\]]*)\]|([^:\[\]]*))(?::(.*))?", hostport)
-    if match is None or (match[3] and ":" in match[3]):
+    # Brackets are for IPv6 addresses alone.
+    if match is None or (match[3] and ":" in match[3]) or (match[1] is not None and not _is_ip(match[1])):
         raise Invalid(f"{hostport!r} is not a host and a port", remedy=EXAMPLES)
     return match[1] or match[2] or "", match[3]
 
 
 def _is_ip(text: str) -> bool:
+    # ipaddress takes anything for a zone, brackets and ports too.
+    if "%" in text and not re.fullmatch(r"[A-Za-z0-9_.-]+", text.partition("%")[2]):
+        return False
     try:
         ipaddress.ip_address(text)
     except ValueError:
