@@ -1,6 +1,8 @@
 """Finding lines and completing them, through the real command."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 from support.project import fireside
@@ -64,3 +66,15 @@ def test_a_home_folder_is_not_taken_for_a_project(own_home: Path):
     assert "not a project" in done.stderr
     assert "--root" in done.stderr
     assert fireside("models", "list", cwd=own_home).returncode == 0
+
+
+def test_a_root_that_is_a_file_is_refused_in_words(harbour: Path):
+    done = fireside("--root", "README.md", "ask", "hello", cwd=harbour)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: README.md is not a folder")
+
+
+def test_a_closed_standard_output_is_no_fault(harbour: Path):
+    command = f"exec {sys.executable} -m fireside search tide >&-"
+    done = subprocess.run(["sh", "-c", command], cwd=harbour, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -7,10 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from fireside.index.chunks import Chunk, Hit, Symbol
 
-NO_MODEL = (
-    "No model wrote this: these are the lines that match your question best.\n"
-    "For a written answer, add a chat model: `fireside models pull URL-OF-A-GGUF`, or start Ollama and `ollama pull qwen2.5-coder:7b`."
-)
+NO_MODEL = "No model wrote this: these are the lines that match your question best.\n"
+REMEDY = "For a written answer, add a chat model: `fireside models pull URL-OF-A-GGUF`, or start Ollama and `ollama pull qwen2.5-coder:7b`."
 NOTHING = "Nothing in this project matches that. Try the name of a function, a file, or other words.\n\n"
 MOST_SPANS = 5
 MOST_LINES = 12
@@ -26,7 +24,7 @@ def answer(hits: Sequence[Hit], defined: Defined) -> Iterator[str]:
         yield NOTHING
     for hit in hits[:MOST_SPANS]:
         yield _span(hit.chunk, defined(hit.chunk))
-    yield NO_MODEL + "\n"
+    yield (NO_MODEL if hits else "") + REMEDY + "\n"
 
 
 def _span(chunk: Chunk, symbols: Sequence[Symbol]) -> str:

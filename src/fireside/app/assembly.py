@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from fireside.agent.agent import Agent
-from fireside.app.knowledge import build_project
+from fireside.app.knowledge import build_project, project_root
 from fireside.app.settings import SECRETS, EngineSettings, Settings, load_config
 from fireside.assist.completion import Assist
 from fireside.config.layers import Config
@@ -23,7 +23,6 @@ from fireside.engines.registry import EngineContext, build_engine
 from fireside.engines.transport import Transport
 from fireside.gateway.gateway import Gateway
 from fireside.models.store import ModelStore
-from fireside.workspace.workspace import find_root
 
 # A server the user runs has better models and faster hardware than a child process of ours; transformers is the slowest way of all.
 LAST = ("llama_server", "huggingface")
@@ -51,7 +50,7 @@ def assemble(
     root: Path | None, *, environ: Mapping[str, str] = os.environ, flags: Mapping[str, object] | None = None
 ) -> Wings:
     """Build the house for the project in ``root`` (else: at or above the current folder). Opens no connection, starts no process."""
-    place = root or find_root()
+    place = project_root(root)
     return build_wings(place, load_config(place, environ, flags), environ, named=root is not None)
 
 

@@ -7,13 +7,24 @@ from pathlib import Path
 
 from fireside.config.paths import Paths
 from fireside.context.project import Project
+from fireside.core.errors import Invalid
 from fireside.index.index import Index
 from fireside.workspace.workspace import Workspace, find_root
 
 
 def open_project(root: Path | None, *, environ: Mapping[str, str] = os.environ) -> Project:
     """The project in ``root``, taken literally (else: at or above the current folder). Raises ``Invalid`` for what is no folder."""
-    return build_project(root or find_root(), Paths.from_environment(environ), named=root is not None)
+    return build_project(project_root(root), Paths.from_environment(environ), named=root is not None)
+
+
+def project_root(root: Path | None) -> Path:
+    """``root`` itself, or the project at or above the current folder. Raises ``Invalid`` for what is no folder."""
+    if root is None:
+        return find_root()
+    if not root.is_dir():
+        what = "is not a folder" if root.exists() else "does not exist"
+        raise Invalid(f"{root} {what}", remedy="name the project's folder")
+    return root
 
 
 def build_project(root: Path, paths: Paths, *, named: bool) -> Project:

@@ -105,6 +105,7 @@ def _flags(ollama: str | None, settings: Sequence[str]) -> Mapping[str, object]:
 
 def run_command(words: Sequence[str]) -> int:
     """Run one command line. Returns the exit code; draws any error on standard error."""
+    _open_closed_streams()
     wanted, words = _without_debug(words)
     debug = wanted or os.environ.get("FIRESIDE_DEBUG", "") not in ("", "0")
     try:
@@ -137,6 +138,13 @@ def run_command(words: Sequence[str]) -> int:
             )
         )
         return 1
+
+
+def _open_closed_streams() -> None:
+    """Python leaves ``None`` where a shell closed a stream (``>&-``); what is written there goes nowhere, and that is no fault."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115  for the life of the process
 
 
 def _without_debug(words: Sequence[str]) -> tuple[bool, list[str]]:

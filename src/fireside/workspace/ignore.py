@@ -78,7 +78,7 @@ def parse(lines: Iterable[str]) -> Rules:
         text = f"{line}/*" if line.endswith("/**") else line
         try:
             pattern = GitIgnoreSpecPattern(text)
-        except GitIgnorePatternError:
+        except (GitIgnorePatternError, re.error):
             continue
         if pattern.regex is None or pattern.include is None:
             continue

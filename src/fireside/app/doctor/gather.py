@@ -9,7 +9,7 @@ import msgspec
 
 from fireside.app.assembly import Wings, build_wings
 from fireside.app.doctor.inputs import DoctorInputs, OllamaTarget
-from fireside.app.knowledge import index_folder
+from fireside.app.knowledge import index_folder, project_root
 from fireside.app.settings import VARIABLES, Settings, load_config
 from fireside.config.layers import Config, NotLoaded
 from fireside.core.errors import FiresideError, Invalid
@@ -18,7 +18,6 @@ from fireside.engines.engine import Engine
 from fireside.engines.ollama import OllamaEngine, OllamaSettings
 from fireside.engines.registry import broken
 from fireside.models.store import StoredModel
-from fireside.workspace.workspace import find_root
 
 
 @asynccontextmanager
@@ -26,7 +25,7 @@ async def doctor_inputs(
     root: Path | None, *, environ: Mapping[str, str], flags: Mapping[str, object]
 ) -> AsyncIterator[DoctorInputs]:
     """Build the house, hand out what there is to look at, and close it again. Raises nothing for wrong settings: they are a finding."""
-    place = root or find_root()
+    place = project_root(root)
     config, problem = _config(place, environ, flags)
     wings = build_wings(place, config, environ, named=root is not None)
     try:
