@@ -63,16 +63,52 @@ def test_a_file_comes_back_from_a_folder_whose_contents_are_ignored(tmp_path):
         ("\\!name.py", "!name.py", True),
         ("# a comment", "# a comment", False),
         ("[", "[", False),
+        ("[z-a].py", "z.py", True),
+        ("[!z-a].py", "b.py", True),
+        ("[b-a].py", "c.py", False),
+        ("[[:alpha:]].py", "b.py", True),
+        ("[[:alpha:]].py", "1.py", False),
+        ("[[:nonsense:]].py", "n.py", False),
+        ("a[/]b", "a/b", False),
+        ("[]-]", "]", True),
+        ("[\\]]", "]", True),
+        ("a\\", "a", False),
+        ("a\t", "a", False),
+        ("a  ", "a", True),
+        ("a\\ ", "a ", True),
+        ("a\r", "a", True),
+        ("\ufeffa", "a", True),
+        ("a\x0cb", "b", False),
+        ("sub/a**/c.py", "sub/ax/y/c.py", True),
+        ("sub/*", "sub/a.py", True),
+        ("*/**", "a.py", False),
+        ("**", "a.py", True),
+        ("/", "a", False),
+        ("!", "!", False),
+        ("*a*b", "xaxab", True),
     ],
 )
 def test_patterns_mean_what_git_means(tmp_path, pattern, path, ignored):
     put(tmp_path, path)
-    put(tmp_path, ".gitignore", text=f"{pattern}\n")
+    (tmp_path / ".gitignore").write_bytes(f"{pattern}\n".encode())
     assert (path not in found(tmp_path)) is ignored
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
     if pattern != "[":
         said = subprocess.run(["git", "check-ignore", "-q", path], cwd=tmp_path, check=False)
         assert (said.returncode == 0) is ignored
+
+
+@pytest.mark.parametrize("rules", ["*\n!*/\n!*.py\n", "!**\n", "!.git\n!.git/**\n"])
+def test_no_rule_brings_gits_own_folder_in(tmp_path, rules):
+    put(tmp_path, "a.py", ".git/hooks/b.py", ".git/HEAD", "sub/.git")
+    put(tmp_path, ".gitignore", text=rules)
+    assert {path for path in found(tmp_path) if ".git" in path.split("/")} == set()
+
+
+def test_a_pattern_made_to_take_for_ever_does_not(tmp_path):
+    put(tmp_path, "a" * 200, "b.py")
+    put(tmp_path, ".gitignore", text="*a" * 40 + "b\n" + "sub/" + "*a" * 40 + "b\n")
+    assert "b.py" in found(tmp_path)
 
 
 def test_our_own_rule_file_speaks_last(tmp_path):

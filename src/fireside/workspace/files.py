@@ -81,6 +81,8 @@ def scan(root: Path, *, max_bytes: int = MAX_BYTES) -> Scan:
         chain = chain.within(Path(folder), prefix + inside, names)
         for child in children:
             path = inside + child.name
+            if child.name == ".git":
+                continue  # whatever a rule file says: "!*/" asks for folders of the project, and git itself never lists this one
             try:
                 if child.is_dir(follow_symlinks=False):
                     if not chain.ignores(f"{prefix}{path}/", f"{child.name}/"):

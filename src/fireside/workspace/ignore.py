@@ -1,7 +1,7 @@
 """Which paths are none of our business: the rules of git, of ``.ignore`` and ``.firesideignore``, and our defaults.
 
-Knows patterns and relative paths; reads the rule files it is told to read and no other. The meaning of a pattern is git's (translated by
-``pathspec``); the last pattern that matches decides, deeper files before shallower ones, and of the kinds of rule files
+Knows rules and relative paths; reads the rule files it is told to read and no other. What one line means is for ``patterns``. The last
+line that matches decides, deeper files before shallower ones, and of the kinds of rule files
 ``.firesideignore`` before ``.ignore`` before ``.gitignore`` before ``.git/info/exclude`` before the defaults.
 """
 
@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from fireside.workspace.patterns import read_pattern
 
 RULE_FILES = (".firesideignore", ".ignore", ".gitignore")
 
@@ -68,28 +70,15 @@ class Rules:
 
 def parse(lines: Iterable[str]) -> Rules:
     """Rules from the lines of a rule file. A line git would not understand matches nothing."""
-    from pathspec.patterns.gitignore.base import GitIgnorePatternError
-    from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
-
     groups: list[tuple[bool, list[str], list[str]]] = []
     for line in lines:
-        # "a/**" is what lies in a, not a itself: otherwise "!a/keep" could never bring anything back.
-        line = line.rstrip("\r\n")
-        text = f"{line}/*" if line.endswith("/**") else line
-        try:
-            pattern = GitIgnoreSpecPattern(text)
-        except (GitIgnorePatternError, re.error):
+        pattern = read_pattern(line)
+        if pattern is None:
             continue
-        if pattern.regex is None or pattern.include is None:
-            continue
-        if not groups or groups[-1][0] != pattern.include:
-            groups.append((pattern.include, [], []))
-        source = pattern.regex.pattern.replace("(?P<ps_d>/)", "/")
-        bare = text.strip().lstrip("!").rstrip("/")
-        if "/" not in bare and source.startswith("^(?:.+/)?"):
-            groups[-1][1].append(source.removeprefix("^(?:.+/)?"))
-        else:
-            groups[-1][2].append(source)
+        if not groups or groups[-1][0] != pattern.ignores:
+            groups.append((pattern.ignores, [], []))
+        _, names, paths = groups[-1]
+        (names if pattern.name_only else paths).append(pattern.regex)
     return Rules([Group(sign, _either(names), _either(paths)) for sign, names, paths in reversed(groups)])
 
 
@@ -98,7 +87,8 @@ def read_rules(path: Path) -> Rules | None:
     try:
         if not path.is_file():
             return None
-        return parse(path.read_text(encoding="utf-8", errors="replace").splitlines())
+        text = path.read_bytes().decode("utf-8-sig", "replace")
+        return parse(line.removesuffix("\r") for line in text.split("\n"))
     except OSError:
         return None
 
@@ -110,7 +100,7 @@ def defaults() -> Rules:
 
 
 def _either(sources: Sequence[str]) -> re.Pattern[str] | None:
-    return re.compile("|".join(f"(?:{source})" for source in sources)) if sources else None
+    return re.compile("|".join(f"(?:{source})" for source in sources), re.DOTALL) if sources else None
 
 
 @dataclass(frozen=True, slots=True)
