@@ -1,6 +1,8 @@
 import asyncio
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -10,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from fireside.core.errors import ConnectionFailed, Invalid, OutOfResources, TimedOut
-from fireside.engines.child import LOG_KEPT, LOG_LIMIT, trim_log
+from fireside.engines.child import LOG_KEPT, LOG_LIMIT, Keeper, trim_log
 from fireside.engines.spec import ChildSpec
 from fireside.engines.supervisor import Supervisor, key_of
 from support.children import command_lines, fake_server, gone, is_running, other_process, status, until
@@ -210,3 +212,64 @@ def test_a_long_log_keeps_its_end_and_its_writer(tmp_path: Path) -> None:
         assert log.stat().st_size == LOG_KEPT
         writer.write(b"and more\n")
     assert log.read_bytes().endswith(b"old\nlast words\nand more\n")
+
+
+async def test_a_replaced_model_file_is_served_by_a_new_child_and_the_old_one_leaves(
+    supervisor: Supervisor, tmp_path: Path
+) -> None:
+    model = tmp_path / "model.gguf"
+    model.write_bytes(b"one")
+    spec = ChildSpec(str(model), binary=fake_server(tmp_path, "healthy"))
+    async with supervisor.use(spec) as before:
+        model.write_bytes(b"another")
+        async with supervisor.use(spec) as after:
+            assert after.pids.pid != before.pids.pid
+        assert is_running(before.pids.server_pid), "a request still runs there"
+    await supervisor.acquire(spec)
+    await gone(before.pids.pid, before.pids.server_pid)
+    assert is_running(after.pids.server_pid)
+
+
+async def test_a_runtime_folder_that_is_taken_away_is_made_anew_and_nothing_stays_behind(
+    supervisor: Supervisor, tmp_path: Path
+) -> None:
+    spec = tiny_spec(binary=fake_server(tmp_path, "healthy"))
+    for _ in range(2):
+        before = await supervisor.acquire(spec)
+        shutil.rmtree(tmp_path / "runtime")
+        after = await supervisor.acquire(spec)
+        await gone(before.pids.pid, before.pids.server_pid)
+        assert is_running(after.pids.server_pid)
+        assert await supervisor.acquire(spec) == after
+    shutil.rmtree(tmp_path / "runtime")
+    await supervisor.aclose()
+    await gone(after.pids.pid, after.pids.server_pid)
+
+
+async def test_where_nothing_can_be_written_the_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "runtime").write_text("not a folder")
+    with pytest.raises(Invalid, match="runtime") as caught:
+        await Supervisor(tmp_path / "runtime").acquire(tiny_spec())
+    assert "folder" in caught.value.remedy
+    supervisor = Supervisor(tmp_path / "other")
+    (supervisor._child(tiny_spec()).folder / "log").mkdir(parents=True)
+    with pytest.raises(Invalid, match="Is a directory"):
+        await supervisor.acquire(tiny_spec())
+
+
+def test_a_port_that_was_taken_before_the_server_came_is_exchanged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    spec = tiny_spec(binary=fake_server(tmp_path, "healthy"))
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        keeper = Keeper(tmp_path, spec)
+        taken = keeper.port = other.getsockname()[1]
+        keeper._start_server()
+        deadline = time.monotonic() + 5
+        while keeper.port == taken:
+            keeper._look_at_server()
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    os.kill(keeper.server, signal.SIGKILL)
+    os.waitpid(keeper.server, 0)

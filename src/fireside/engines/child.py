@@ -36,12 +36,14 @@ class Keeper:
         self.spec = spec
         self.api_key = os.urandom(24).hex()
         self.port = free_port()
-        self.lease = Lease(folder / "lease")
-        self.busy = Lease(folder / "busy")
+        # By names relative to the working folder: should that be taken away and made anew, the new one is not ours.
+        self.lease = Lease(Path("lease"))
+        self.busy = Lease(Path("busy"))
         self.busy.path.touch(mode=0o600)
         self.began = time.monotonic()
         self.server = 0
         self.ready = False
+        self.other_ports = 3
 
     def run(self) -> None:
         """Start the server and stay until it dies or is no longer wanted. Does not return."""
@@ -55,14 +57,17 @@ class Keeper:
             if not self.ready and answers(self.port):
                 self.ready = True
                 self._write_ready()
-            if self.lease.take_alone() or self._idle():
+            try:
+                if self.lease.take_alone() or self._idle():
+                    self.leave()
+                self.lease.release()
+                trim_log(Path("log"))
+            except FileNotFoundError:  # the folder was taken away: nobody can find this server any more
                 self.leave()
-            self.lease.release()
-            trim_log(self.folder / "log")
 
     def leave(self) -> None:
         """End the server, politely first, then this process."""
-        (self.folder / "ready.json").unlink(missing_ok=True)
+        Path("ready.json").unlink(missing_ok=True)
         os.kill(self.server, signal.SIGTERM)
         deadline = time.monotonic() + SERVER_GRACE_SECONDS
         while time.monotonic() < deadline:
@@ -81,13 +86,17 @@ class Keeper:
         if self.server == 0:
             become(arguments, environment, keeper=keeper, nice=self.spec.nice)
         pids = {"pid": keeper, "born": birth(keeper), "server_pid": self.server, "server_born": birth(self.server)}
-        write_json(self.folder / "pids.json", pids)
+        write_json(Path("pids.json"), pids)
 
     def _look_at_server(self) -> None:
         pid, status = os.waitpid(self.server, os.WNOHANG)
-        if pid:
+        if pid and not self.ready and self.other_ports and not is_free(self.port):
+            self.other_ports -= 1  # somebody took it between the choice and the start
+            self.port = free_port()
+            self._start_server()
+        elif pid:
             code = os.waitstatus_to_exitcode(status)
-            write_json(self.folder / "died.json", {"code": code, "loading": not self.ready})
+            write_json(Path("died.json"), {"code": code, "loading": not self.ready})
             os._exit(1)
 
     def _idle(self) -> bool:
@@ -101,7 +110,7 @@ class Keeper:
     def _write_ready(self) -> None:
         os.utime(self.busy.path)
         url, seconds = f"http://127.0.0.1:{self.port}", time.monotonic() - self.began
-        write_json(self.folder / "ready.json", {"base_url": url, "api_key": self.api_key, "seconds": seconds})
+        write_json(Path("ready.json"), {"base_url": url, "api_key": self.api_key, "seconds": seconds})
 
 
 def become(arguments: list[str], environment: dict[str, str], *, keeper: int, nice: int) -> None:
@@ -147,6 +156,18 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(
+            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+        )  # what a server that just ended leaves behind does not count
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def answers(port: int) -> bool:

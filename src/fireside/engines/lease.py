@@ -48,6 +48,8 @@ class Lease:
         return self._descriptor
 
     def _take(self, mode: int) -> bool:
+        if self._descriptor is not None and not self._is_there(self._descriptor):
+            self.release()
         if self._descriptor is None:
             opened = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
             self._descriptor = fcntl.fcntl(opened, fcntl.F_DUPFD_CLOEXEC, FIRST_SPARE)
@@ -59,10 +61,20 @@ class Lease:
             return False
         return True
 
+    def _is_there(self, descriptor: int) -> bool:
+        """Whether the open file is the one others find under its name; a file that was deleted locks nobody out."""
+        try:
+            return os.path.samestat(os.fstat(descriptor), os.stat(self.path))
+        except FileNotFoundError:
+            return False
+
 
 def is_taken(path: Path) -> bool:
     """Whether somebody holds the lock alone."""
     probe = Lease(path)
-    free = probe.take_shared()
+    try:
+        free = probe.take_shared()
+    except FileNotFoundError:  # not even its folder is there
+        return False
     probe.release()
     return not free

@@ -55,11 +55,12 @@ class Running:
 class Child:
     """One child as this process sees it: its folder, our lease on it, and how often it crashed lately."""
 
-    def __init__(self, runtime: Path, spec: ChildSpec) -> None:
+    def __init__(self, runtime: Path, spec: ChildSpec, key: str) -> None:
         self.spec = spec
-        self.folder = runtime / "engines" / key_of(spec)
+        self.folder = runtime / "engines" / key
         self.lease = Lease(self.folder / "lease")
         self.turn = asyncio.Lock()
+        self.users = 0
         self.spawned = 0
         self.crashes: list[float] = []
 
@@ -197,41 +198,52 @@ class Supervisor:
         self._runtime = runtime
         self._start_seconds = start_seconds
         self._stop_seconds = stop_seconds
-        self._children: dict[ChildSpec, Child] = {}
+        self._children: dict[tuple[ChildSpec, str], Child] = {}
 
     async def acquire(self, spec: ChildSpec) -> Running:
         """A server for ``spec``: the one that runs, or a new one. It stays until ``release``, whoever else leaves."""
-        child = self._child(spec)
-        # Each level for itself: parents=True gives the folders above the usual mode, and they hold the children's keys.
-        for folder in (self._runtime, child.folder.parent, child.folder):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        async with child.turn:
-            deadline = time.monotonic() + self._start_seconds
-            while True:
-                await self._take_lease(child, deadline)
-                running = child.running()
-                if running is not None:
-                    return running
-                await self._start(child, deadline)
+        return await self._acquire(self._child(spec))
+
+    async def _acquire(self, child: Child) -> Running:
+        try:
+            await self._let_go_of_older(child)
+            async with child.turn:
+                deadline = time.monotonic() + self._start_seconds
+                while True:
+                    # Each level for itself: parents=True gives the folders above the usual mode, and they hold the children's keys.
+                    for folder in (self._runtime, child.folder.parent, child.folder):
+                        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                    await self._take_lease(child, deadline)
+                    running = child.running()
+                    if running is not None:
+                        return running
+                    await self._start(child, deadline)
+        except OSError as error:
+            raise Invalid(
+                f"cannot keep the engine's files in {child.folder}: {error.strerror}",
+                remedy=f"make {self._runtime} a folder that can be written to",
+            ) from error
 
     @asynccontextmanager
     async def use(self, spec: ChildSpec) -> AsyncIterator[Running]:
         """A server for the length of one request: it does not leave for idleness in the middle of it."""
         child = self._child(spec)
         busy = Lease(child.folder / "busy")
+        child.users += 1
         try:
             while True:
-                running = await self.acquire(spec)
+                running = await self._acquire(child)
                 if busy.take_shared() and child.alive:
                     break
                 await asyncio.sleep(LOOK_SECONDS)
-            os.utime(busy.path)
+            os.utime(busy.descriptor)
             try:
                 yield running
             finally:
-                os.utime(busy.path)
+                os.utime(busy.descriptor)
         finally:
             busy.release()
+            child.users -= 1
 
     def running(self, spec: ChildSpec) -> Running | None:
         """The server for ``spec`` if one runs, ours or another process's; never starts one."""
@@ -239,29 +251,40 @@ class Supervisor:
 
     async def release(self, spec: ChildSpec) -> None:
         """Give the lease back. A child without any is ended at once."""
-        child = self._children.pop(spec, None)
+        await asyncio.gather(*(self._let_go(known) for known in tuple(self._children) if known[0] == spec))
+
+    async def _let_go(self, known: tuple[ChildSpec, str]) -> None:
+        child = self._children.pop(known, None)
         if child is None or not child.lease.held:
             return
         child.lease.release()
-        if child.lease.take_alone():
-            await self._end(child)
+        with suppress(FileNotFoundError):  # its folder was taken away: it notices by itself
+            if child.lease.take_alone():
+                await self._end(child)
         child.lease.release()
+
+    async def _let_go_of_older(self, child: Child) -> None:
+        """Whoever serves what the model file was before it was replaced goes, as soon as no request of ours is there any more."""
+        for known, older in tuple(self._children.items()):
+            if known[0] == child.spec and older is not child and not older.users and not older.turn.locked():
+                await self._let_go(known)
 
     async def stop(self, spec: ChildSpec) -> None:
         """End the server, whoever uses it: SIGTERM, then SIGKILL."""
         await self._end(self._child(spec))
 
     async def aclose(self) -> None:
-        await asyncio.gather(*(self.release(spec) for spec in tuple(self._children)))
+        await asyncio.gather(*(self._let_go(known) for known in tuple(self._children)))
 
     def _child(self, spec: ChildSpec) -> Child:
         if not AVAILABLE:
             raise Invalid(
                 "the built-in engine does not run on Windows itself", remedy="use WSL, or set engines.<name>.url"
             )
-        if spec not in self._children:
-            self._children[spec] = Child(self._runtime, spec)
-        return self._children[spec]
+        known = (spec, key_of(spec))
+        if known not in self._children:
+            self._children[known] = Child(self._runtime, *known)
+        return self._children[known]
 
     async def _take_lease(self, child: Child, deadline: float) -> None:
         while not child.lease.take_shared():  # a child that is leaving has it for itself
