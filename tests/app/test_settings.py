@@ -8,6 +8,7 @@ import pytest
 
 from fireside import Fireside
 from fireside.app.settings import load_config
+from fireside.core.errors import Invalid
 from fireside.core.messages import Message
 from fireside.core.requests import ChatRequest
 from support.project import write_project
@@ -92,6 +93,16 @@ async def test_an_opted_in_host_counts_at_once(tmp_path: Path):
     async with await Fireside.open(write_project(tmp_path)) as house:
         assert not house.transport.egress.allows("api.example.com")
         house.config.set("privacy.allow_hosts", ["api.example.com"])
+        assert house.transport.egress.allows("api.example.com")
+
+
+@pytest.mark.parametrize("entry", ["*", "*.com", "https://api.example.com"])
+async def test_what_is_no_host_is_refused_while_open_and_what_was_allowed_stays(tmp_path: Path, entry):
+    async with await Fireside.open(write_project(tmp_path)) as house:
+        house.config.set("privacy.allow_hosts", ["api.example.com"], layer="runtime")
+        with pytest.raises(Invalid, match=r"allow_hosts is not a host: write one exactly \(api\.example\.com\)"):
+            house.config.set("privacy.allow_hosts", [entry], layer="runtime")
+        assert house.config.get("privacy.allow_hosts") == ("api.example.com",)
         assert house.transport.egress.allows("api.example.com")
 
 

@@ -44,6 +44,11 @@ class EgressSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     allow_hosts: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Raises ``ValueError``: then no layer of the settings is taken over with such an entry in it."""
+        for entry in self.allow_hosts:
+            _pattern(entry)
+
 
 @dataclass(frozen=True, slots=True)
 class Errand:
@@ -261,15 +266,14 @@ def _legacy_ipv4(name: str) -> str:
 
 
 def _pattern(entry: str) -> str:
-    """An entry of ``allow_hosts`` in its normal spelling."""
+    """An entry of ``allow_hosts`` in its normal spelling. Raises ``ValueError`` for what is none."""
     wild = entry.strip().startswith("*.")
     try:
         name = normal_host(entry.strip().removeprefix("*."))
     except Invalid:
         name = ""
     if not name or "*" in name or (wild and "." not in name):
-        raise Invalid(
-            f"{entry!r} in privacy.allow_hosts is not a host",
-            remedy="write an exact host (api.example.com) or all below one (*.example.com)",
+        raise ValueError(
+            f"{entry!r} in allow_hosts is not a host: write one exactly (api.example.com) or all below it (*.example.com)"
         )
     return f"*.{name}" if wild else name

@@ -6,10 +6,11 @@ An engine that does not answer is left out; its error is kept, so that whoever a
 import asyncio
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fireside.core.errors import FiresideError
 from fireside.engines.engine import Engine
+from fireside.gateway.faults import typed
 from fireside.gateway.flights import Flights
 from fireside.models.card import ModelCard
 
@@ -89,7 +90,9 @@ class Catalog:
 
     async def _list(self, name: str) -> None:
         try:
-            cards = tuple(await self._engines[name].models())
+            with typed(name):
+                # Whose model it is decides where a prompt goes, so no engine says that of another's.
+                cards = tuple(replace(card, engine=name) for card in await self._engines[name].models())
             self._entries[name] = _Entry(self._clock(), cards)
         except FiresideError as error:
             self._entries[name] = _Entry(self._clock(), error=error)

@@ -11,13 +11,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from fireside.core.errors import ConnectionFailed, ContextTooLong, FiresideError, Unknown
+from fireside.core.errors import ConnectionFailed, ContextTooLong, FiresideError
 from fireside.core.events import EventBus
 from fireside.core.requests import ChatRequest, Delta
 from fireside.core.streams import closing
 from fireside.gateway import signals
 from fireside.gateway.attempts import Attempts, Call
 from fireside.gateway.breaker import Breaker
+from fireside.gateway.faults import typed
 from fireside.gateway.health import HealthBoard
 from fireside.gateway.queue import Queue, Ticket
 from fireside.gateway.router import Candidate
@@ -91,18 +92,14 @@ class Pipeline:
         ticket = Ticket(call.priority)
         try:
             await self._wait(call, gate.queue, ticket)
-            yield candidate
+            with typed(engine):
+                yield candidate
             gate.breaker.succeeded()
             self._board.succeeded(engine, candidate.card.name)
         except FiresideError as error:
             gate.breaker.failed(error)
             self._board.failed(engine, error)
             raise
-        except Exception as error:
-            fault = _fault(error, engine)
-            gate.breaker.failed(fault)
-            self._board.failed(engine, fault)
-            raise fault from error
         finally:
             gate.queue.leave(ticket)
             gate.breaker.leave(probe)
@@ -200,13 +197,6 @@ def _likely_tokens(request: ChatRequest) -> int:
 
 def _bytes(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode())
-
-
-def _fault(error: Exception, engine: str) -> Unknown:
-    return Unknown(
-        f"the engine {engine} failed in a way it should not: {type(error).__name__}: {' '.join(str(error).split())}",
-        remedy="run it again with --debug and report what it prints",
-    )
 
 
 def _cut(candidate: Candidate) -> ConnectionFailed:

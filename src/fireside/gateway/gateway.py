@@ -6,6 +6,7 @@ configuration file and no API.
 
 import asyncio
 import itertools
+import logging
 import random
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import replace
@@ -24,6 +25,7 @@ from fireside.gateway.breaker import Breaker
 from fireside.gateway.cache import ResponseCache
 from fireside.gateway.catalog import Catalog
 from fireside.gateway.fallback import Gate, Pipeline
+from fireside.gateway.faults import typed
 from fireside.gateway.health import HealthBoard
 from fireside.gateway.metrics import Metrics
 from fireside.gateway.pulls import Pulls
@@ -43,6 +45,7 @@ from fireside.gateway.warmup import Warmup
 from fireside.models.card import Capability, ModelCard
 
 PARALLEL = 2
+log = logging.getLogger(__name__)
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
 
 
@@ -208,7 +211,8 @@ class Gateway:
         wanted = Wanted("chat", model) if isinstance(request, str) else wanted_by_chat(request)
         try:
             first = (await self._plan(wanted)).candidates[0]
-            return await first.engine.count_tokens(request, first.card)
+            with typed(first.engine.name):
+                return await first.engine.count_tokens(request, first.card)
         except FiresideError:
             return None
 
@@ -221,7 +225,11 @@ class Gateway:
         for part in (self._warmup, self._pulls, self._catalog, self._board):
             await part.aclose()
         self.metrics.close()
-        await asyncio.gather(*(engine.aclose() for engine in self._engines))
+        closed = await asyncio.gather(*(engine.aclose() for engine in self._engines), return_exceptions=True)
+        for engine, error in zip(self._engines, closed, strict=True):
+            if error is not None:
+                # One that cannot close itself keeps nobody else from it.
+                log.error("%s could not be closed", engine.name, exc_info=error)
 
     def _answer(
         self, kind: signals.Kind, request: ChatRequest | CompletionRequest, wanted: Wanted

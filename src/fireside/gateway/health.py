@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from fireside.core.errors import ErrorKind, FiresideError
 from fireside.engines.engine import Engine, EngineHealth
+from fireside.gateway.faults import typed
 from fireside.gateway.flights import Flights
 
 # Knowledge older than this many seconds is no longer worth routing by.
@@ -83,9 +84,12 @@ class HealthBoard:
         started = self._clock()
         try:
             async with asyncio.timeout(self._limit):
-                health = await self._engines[name].health()
+                with typed(name):
+                    health = await self._engines[name].health()
         except TimeoutError:
             health = EngineHealth("down", f"no answer within {self._limit:g} s", "fireside doctor", self._limit)
+        except FiresideError as error:
+            health = EngineHealth("down", error.message, error.remedy)
         if not health.latency:
             health = replace(health, latency=self._clock() - started)
         self._seen[name] = _Seen(health, self._clock())

@@ -7,6 +7,7 @@ from fireside.core.events import EventBus
 from fireside.core.streams import closing
 from fireside.engines.engine import Boundary, Engine, PullProgress
 from fireside.gateway.catalog import Catalog
+from fireside.gateway.faults import typed
 from fireside.gateway.flights import Flights
 from fireside.gateway.router import Candidate
 from fireside.gateway.signals import PullMoved
@@ -30,11 +31,12 @@ class Pulls:
         for target in self._targets(at):
             moved = False
             try:
-                async with closing(target.pull(model)) as progress:
-                    async for step in progress:
-                        moved = True
-                        self._events.publish(PullMoved(target.name, model, step))
-                        yield step
+                with typed(target.name):
+                    async with closing(target.pull(model)) as progress:
+                        async for step in progress:
+                            moved = True
+                            self._events.publish(PullMoved(target.name, model, step))
+                            yield step
             except Invalid as error:
                 if moved:
                     raise

@@ -6,6 +6,7 @@ import time
 from fireside.core.events import EventBus
 from fireside.core.requests import ChatRequest
 from fireside.engines.engine import Engine
+from fireside.gateway.faults import typed
 from fireside.gateway.flights import Flights
 from fireside.gateway.signals import ModelWarmed
 from fireside.models.card import ModelCard
@@ -28,7 +29,8 @@ class Warmup:
 
     async def _run(self, engine: Engine, card: ModelCard, request: ChatRequest) -> None:
         started = time.monotonic()
-        await engine.warm(request, card)
+        with typed(engine.name):
+            await engine.warm(request, card)
         self._events.publish(ModelWarmed(engine.name, card.name, time.monotonic() - started))
 
 
