@@ -271,6 +271,59 @@ def test_damage_met_while_searching_is_mended(open_index, index, tmp_path):
     assert paths_of(open_index(), "with_tax")[0] == "shop/prices.py"
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE chunks SET text = CAST(x'6465660aff' AS TEXT)",
+        "UPDATE chunks SET symbol = x'ff', file = 4711",
+        "UPDATE postings SET entries = x'ffffffffff'",
+        "UPDATE segments SET lengths = files, files = x''",
+        "UPDATE meta SET value = 'many' WHERE key = 'generation'",
+        "DROP TABLE symbols",
+        "DELETE FROM files",
+    ],
+)
+def test_values_that_make_no_sense_are_damage_too(open_index, index, tmp_path, statement):
+    index.close()
+    connection = sqlite3.connect(tmp_path / "index" / store.DATABASE)
+    with connection:
+        connection.execute(statement)
+    connection.close()
+    again = open_index()
+    again.search("with_tax")
+    again.update()
+    assert paths_of(again, "with_tax")[0] == "shop/prices.py"
+    assert again.update().pending == 0
+
+
+def test_why_an_index_was_damaged_is_one_short_line(open_index, index, tmp_path):
+    index.close()
+    connection = sqlite3.connect(tmp_path / "index" / store.DATABASE)
+    with connection:
+        connection.execute("UPDATE files SET digest = CAST(x'ff' || zeroblob(4000) AS TEXT)")
+    connection.close()
+    rebuilt = open_index().update().rebuilt
+    assert rebuilt.startswith("it was damaged")
+    assert len(rebuilt) < 120
+
+
+def test_an_index_made_again_by_another_is_taken_up(open_index, index, root, tmp_path):
+    shutil.rmtree(tmp_path / "index")
+    open_index().update()
+    (root / "new.py").write_text("def brand_new(): pass\n")
+    assert paths_of(index, "with_tax")[0] == "shop/prices.py"
+    index.update()
+    assert paths_of(index, "brand_new")[0] == "new.py"
+    assert open_index().status().pending == 0
+
+
+def test_a_folder_removed_while_open_is_made_again(index, tmp_path):
+    shutil.rmtree(tmp_path / "index")
+    assert index.search("with_tax").hits == ()
+    assert index.update().added == 4
+    assert paths_of(index, "with_tax")[0] == "shop/prices.py"
+
+
 def test_rebuilding_reads_everything_again(index):
     report = index.update(rebuild=True)
     assert (report.files, report.added, report.generation) == (4, 4, 2)

@@ -20,7 +20,7 @@ from fireside.index import build
 from fireside.index.chunks import IndexReport, IndexStatus, Progress, SearchResult, Symbol
 from fireside.index.lexical import fold
 from fireside.index.search import Searcher, plain_name
-from fireside.index.store import Store
+from fireside.index.store import NONSENSE, Store, damaged, is_damage
 from fireside.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -65,9 +65,9 @@ class Index:
         with self._spoken():
             try:
                 return self._update(progress, rebuild)
-            except sqlite3.OperationalError:
-                raise
-            except sqlite3.DatabaseError as error:
+            except NONSENSE as error:
+                if not is_damage(error):
+                    raise
                 self._begin_again(error)
                 return self._update(progress, rebuild)
 
@@ -166,6 +166,9 @@ class Index:
 
     def _reader(self) -> Store:
         """The connection for reading. Makes an index where there is none that can be used."""
+        if self._store is not None and self._store.replaced():
+            # Another process has made the index again, or somebody has removed it.
+            self.close()
         if self._store is None:
             found = Store.open(self.folder)
             if isinstance(found, str):
@@ -189,6 +192,7 @@ class Index:
                 return build.report(store, skipped)
         if not self._take_turn(generation, changes.count, progress):
             with self._guard:
+                store = self._reader()
                 self._pending = build.pending(self.workspace, store)
                 return replace(build.report(store, skipped), pending=self._pending)
         try:
@@ -234,18 +238,18 @@ class Index:
         with self._guard, self._spoken():
             try:
                 return work()
-            except sqlite3.OperationalError:
-                raise
-            except sqlite3.DatabaseError as error:
+            except NONSENSE as error:
+                if not is_damage(error):
+                    raise
                 self._begin_again(error)
                 self._update(None, rebuild=False)
                 return work()
 
-    def _begin_again(self, error: sqlite3.DatabaseError) -> None:
+    def _begin_again(self, error: Exception) -> None:
         with self._guard, self._writing:
             self.close()
             self._store = Store.create(self.folder)
-            self._rebuilt = f"it was damaged ({error})"
+            self._rebuilt = damaged(error)
 
     @contextmanager
     def _spoken(self) -> Iterator[None]:

@@ -22,6 +22,8 @@ Postings: TypeAlias = "Mapping[str, tuple[NDArray[np.uint32], NDArray[np.uint8]]
 FORMAT = 2
 DATABASE = "index.db"
 VARIABLES = 500
+# What bytes of the wrong kind lead to, in SQLite and where they are used.
+NONSENSE = (sqlite3.DatabaseError, LookupError, TypeError, ValueError)
 SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE files (
@@ -74,8 +76,10 @@ class Layout:
 class Store:
     """An open index. One connection, used by one thread at a time."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self.connection = connection
+        self._path = path
+        self._file = _identity(path)
 
     @classmethod
     def open(cls, folder: Path) -> "Store | str":
@@ -84,18 +88,21 @@ class Store:
         if not path.exists():
             return ""
         try:
-            store = cls(_connect(path))
-        except sqlite3.OperationalError:
-            raise
-        except sqlite3.DatabaseError as error:
-            return f"it was damaged ({error})"
+            store = cls(_connect(path), path)
+        except NONSENSE as error:
+            if not is_damage(error):
+                raise
+            return damaged(error)
         try:
             found = store.format()
             if found == FORMAT:
                 return store
             reason = "it was made by another version of Fireside" if found else "it was incomplete"
-        except sqlite3.DatabaseError as error:
-            reason = f"it was damaged ({error})"
+        except NONSENSE as error:
+            if not is_damage(error):
+                store.close()
+                raise
+            reason = damaged(error)
         store.close()
         return reason
 
@@ -103,7 +110,8 @@ class Store:
     def create(cls, folder: Path) -> "Store":
         """A new, empty index in place of whatever is there. The caller holds the writer's lock."""
         discard(folder)
-        store = cls(_connect(folder / DATABASE))
+        path = folder / DATABASE
+        store = cls(_connect(path), path)
         with store.transaction():
             for statement in SCHEMA.split(";"):
                 store.connection.execute(statement)
@@ -112,6 +120,10 @@ class Store:
 
     def close(self) -> None:
         self.connection.close()
+
+    def replaced(self) -> bool:
+        """Whether the file has been removed or made again since it was opened; this connection would go on with the old one."""
+        return _identity(self._path) != self._file
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -224,6 +236,30 @@ def _join(
     return np.concatenate([chunks for chunks, _ in pairs]), np.concatenate([counts for _, counts in pairs])
 
 
+def is_damage(error: Exception) -> bool:
+    """Whether an error means that what is in the file makes no sense, and not that the file cannot be used at the moment.
+
+    ``SQLITE_ERROR`` is a table that is not there or, raised by Python without a code, text that is no UTF-8.
+    """
+    if isinstance(error, sqlite3.OperationalError):
+        return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) == sqlite3.SQLITE_ERROR
+    return isinstance(error, NONSENSE)
+
+
+def damaged(error: Exception) -> str:
+    """Why an index is made again. SQLite may quote a whole chunk; one short line says enough."""
+    words = str(error).split("\n")[0][:80] if isinstance(error, sqlite3.DatabaseError) else "it contradicts itself"
+    return f"it was damaged ({words})"
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        facts = path.stat()
+    except OSError:
+        return None
+    return facts.st_dev, facts.st_ino
+
+
 def discard(folder: Path) -> None:
     """Remove an index and what SQLite keeps beside it."""
     for name in (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", f"{DATABASE}-journal"):
@@ -236,7 +272,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA mmap_size = 268435456")
-    except sqlite3.DatabaseError:
+    except BaseException:
         connection.close()
         raise
     return connection
