@@ -25,6 +25,7 @@ from fireside.engines.egress import boundary_of
 from fireside.engines.engine import Boundary, EngineHealth, PullProgress
 from fireside.engines.llama_models import Shelf
 from fireside.engines.llama_places import Asker, Embedded, Json, Place, Remote
+from fireside.engines.llama_schema import check_schema, checked, held
 from fireside.engines.registry import EngineContext
 from fireside.engines.reply import Response, explain
 from fireside.engines.spec import ChildSpec
@@ -38,8 +39,6 @@ from fireside.wire.openai import ChatReader, read_embeddings, write_chat, write_
 
 RECONNECT_SECONDS = 0.05
 TOO_LARGE = re.compile(r"input \((\d+) tokens\) is too large")
-# Builds with llguidance let white space run on without end, which small models do; others pass this key over.
-COMPACT: Json = {"x-guidance": {"whitespace_flexible": False, "key_separator": ": ", "item_separator": ", "}}
 OF_CHATS = ("messages", "tools", "tool_choice", "parallel_tool_calls", "response_format", "chat_template_kwargs")
 
 
@@ -91,6 +90,8 @@ class LlamaServerEngine:
             path, body = "/v1/completions", await self._templated(body, card)
         with self._place.slot(card, request.session) as slot:
             deltas = self._answer(path, body | {"id_slot": slot}, card, "chat")
+            if request.response_format is not None:
+                deltas = checked(deltas, card.name)
             async with closing(as_call(deltas) if forced else deltas) as answer:
                 async for delta in answer:
                     yield delta
@@ -101,7 +102,7 @@ class LlamaServerEngine:
         """
         prompt = (await self._json("/apply-template", body, card, "chat"))["prompt"]
         kept = {key: value for key, value in body.items() if key not in OF_CHATS}
-        return kept | {"prompt": prompt, "json_schema": {**read_format(body["response_format"]), **COMPACT}}
+        return kept | {"prompt": prompt, "json_schema": held(read_format(body["response_format"]))}
 
     async def complete(self, request: CompletionRequest, card: ModelCard) -> AsyncIterator[Delta]:
         """The model's own fill-in-the-middle form. Code is drawn at temperature 0 unless another was asked for."""
@@ -247,6 +248,8 @@ def write_request(request: ChatRequest, card: ModelCard, forced: Sequence[ToolSp
         require(card, "tools", "call tools")
     if any(message.images for message in request.messages):
         require(card, "vision", "see images")
+    if request.response_format is not None:
+        check_schema(request.response_format.schema or {})
     extra: Json = {"cache_prompt": True}
     if request.reasoning is not None and card.can("thinking"):
         level = request.reasoning
