@@ -109,9 +109,9 @@ def test_a_query_of_100_kB_is_answered(dock, capsys):
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
-        (["search", ""], 1, "nothing to search for"),
-        (["search", "   "], 1, "nothing to search for"),
-        (["search"], 1, "nothing to search for"),
+        (["search", ""], 2, "search what?"),
+        (["search", "   "], 2, "search what?"),
+        (["search"], 2, "search what?"),
         (["search", "x", "--root", "missing"], 1, "missing does not exist"),
         (["search", "x", "--root", "dock/mooring.py"], 1, "is not a folder"),
         (["search", "x", "--limit", "0"], 2, "--limit"),

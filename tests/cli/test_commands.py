@@ -1,10 +1,19 @@
 """The command line itself: what it knows, and how an error is drawn."""
 
+import io
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pexpect
 import pytest
 
 from fireside import __version__
 from fireside.cli import commands
 from fireside.cli.commands import COMMANDS, cli, run_command
+from fireside.cli.door import read_project, run
 from fireside.cli.main import main
 
 
@@ -85,3 +94,93 @@ def test_a_shell_without_completion_is_told_which_have_one(
     monkeypatch.setenv("SHELL", "/bin/tcsh")
     assert run_command(["completion"]) == 1
     assert "fireside completion bash" in capsys.readouterr().err
+
+
+COMMAND = (sys.executable, "-m", "fireside.cli.main")
+
+
+@pytest.mark.parametrize("words", [["completion", "bash"], ["--help"], ["--version"], ["config", "show"]])
+def test_a_reader_that_has_gone_is_no_fault(words: list[str], tmp_path: Path):
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([*COMMAND, *words], stdout=writer, stderr=subprocess.PIPE, cwd=tmp_path, timeout=60)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize("words", [["completion", "bash"], ["--help"], ["--version"]])
+def test_a_full_disk_under_the_output_is_said_in_one_line(words: list[str], tmp_path: Path):
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([*COMMAND, *words], stdout=full, stderr=subprocess.PIPE, cwd=tmp_path, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[0].endswith(b"the disk is full, or what the output goes to")
+
+
+def test_what_the_output_cannot_show_becomes_a_question_mark(monkeypatch: pytest.MonkeyPatch):
+    out = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", out)
+    assert run_command(["--help"]) == 0
+    print("\u00b7")
+    out.flush()
+    assert out.buffer.getvalue().endswith(b"?\n")  # type: ignore[attr-defined]
+
+
+def test_ctrl_c_before_the_commands_are_loaded_is_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    class Stopping:
+        def find_spec(self, name: str, *_: object) -> None:
+            if name == "fireside.cli.commands":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "fireside.cli.commands")
+    monkeypatch.setattr(sys, "meta_path", [Stopping(), *sys.meta_path])
+    with pytest.raises(SystemExit) as leaving:
+        main(["doctor"])
+    assert leaving.value.code == 130
+    assert capsys.readouterr().err == "stopped\n"
+
+
+@pytest.mark.parametrize("words", [["ask", "what"], ["config", "show"], ["search", "x"], ["doctor"]])
+def test_a_root_that_is_no_folder_is_refused_before_anything_is_read(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    file = tmp_path / "a.py"
+    file.write_text("x = 1\n")
+    assert run_command(["--root", str(file), *words]) == 1
+    assert capsys.readouterr().err == f"error: {file} is not a folder\n  try: name the project's folder\n"
+
+
+def test_an_error_is_one_line_whatever_was_typed(capsys: pytest.CaptureFixture[str]):
+    commands.draw_error(commands.FiresideError("there is no model a\nb", remedy="fireside models list"))
+    assert capsys.readouterr().err == "error: there is no model a b\n  try: fireside models list\n"
+
+
+def test_ctrl_c_while_reading_the_project_stops_at_once_inside_an_event_loop():
+    class Slow:
+        def update(self, _: object) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+            raise AssertionError("Ctrl-C was only noted")
+
+    async def work() -> None:
+        read_project(Slow())  # type: ignore[arg-type]
+
+    with pytest.raises(KeyboardInterrupt):
+        run(work())
+
+
+@pytest.mark.parametrize("variable", ["NO_COLOR=1", "TERM=dumb"])
+@pytest.mark.parametrize("words", ["nonsense", "doctor --root", "completion", "--root /nowhere-at-all search x"])
+def test_no_colour_reaches_a_terminal_that_wants_none(variable: str, words: str, tmp_path: Path):
+    name, _, value = variable.partition("=")
+    environ = {**os.environ, "SHELL": "/bin/tcsh", name: value}
+    shown, code = pexpect.run(
+        f"{sys.executable} -m fireside.cli.main {words}",
+        cwd=str(tmp_path),
+        env=environ,  # type: ignore[arg-type]
+        withexitstatus=True,
+    )
+    assert code != 0
+    assert b"error: " in shown
+    assert b"\x1b[" not in shown

@@ -225,6 +225,17 @@ def test_an_editor_that_fails_changes_nothing(terminal, monkeypatch):
     assert "ended with 3; nothing is changed" in terminal.refused("edit").message
 
 
+def test_an_editor_that_leaves_no_file_changes_nothing(terminal, monkeypatch):
+    monkeypatch.setenv("EDITOR", f"{sys.executable} -c 'import os, sys; os.unlink(sys.argv[1])'")
+    assert terminal.said("edit") == f"{terminal.house.user_file} is unchanged\n"
+
+
+def test_a_blank_editor_is_none_and_the_draft_is_not_run(terminal, monkeypatch):
+    monkeypatch.setenv("VISUAL", "  ")
+    monkeypatch.setenv("EDITOR", "true")
+    assert terminal.said("edit") == f"{terminal.house.user_file} is unchanged\n"
+
+
 def test_a_broken_file_can_be_edited(terminal, tmp_path, monkeypatch):
     terminal.house.user("seed = = 1\n")
     monkeypatch.setenv("EDITOR", editor(tmp_path, "seed = 1\n"))

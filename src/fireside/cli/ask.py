@@ -1,5 +1,6 @@
 """``fireside ask``: one question, one answer. What is piped in is handed over with the question."""
 
+import contextlib
 import sys
 
 import click
@@ -7,12 +8,10 @@ import orjson
 
 from fireside.agent.session import Session
 from fireside.cli import render
-from fireside.cli.door import here, opened, run
+from fireside.cli.door import here, opened, read_project, run
+from fireside.cli.piped import read_piped, shown
 from fireside.context.builder import Attachment
-from fireside.core.errors import Invalid
-
-# More than any window takes; read no further, a pipe may have no end.
-MOST_INPUT = 4_000_000
+from fireside.core.errors import FiresideError
 
 
 @click.command("ask")
@@ -25,7 +24,7 @@ def ask_command(question: tuple[str, ...], model: str | None, as_json: bool, no_
 
     Pipes are welcome:  git diff | fireside ask "what changed?"
     """
-    words, piped = " ".join(question).strip(), _piped()
+    words, piped = shown(" ".join(question)).strip(), read_piped(sys.stdin)
     if not words and not piped.strip():
         raise click.UsageError(
             'ask what? For example: fireside ask "where are settings validated?"', click.get_current_context()
@@ -35,20 +34,13 @@ def ask_command(question: tuple[str, ...], model: str | None, as_json: bool, no_
     return run(_ask(session, words or piped.strip(), attachments, as_json, no_sources))
 
 
-def _piped() -> str:
-    """What stands on standard input, if it is a pipe or a file; "" for a terminal or nothing."""
-    if sys.stdin is None or sys.stdin.closed or sys.stdin.isatty():
-        return ""
-    raw = sys.stdin.buffer.read(MOST_INPUT + 1)
-    if b"\0" in raw[:8192]:
-        raise Invalid("standard input is not text", remedy="pipe text in, for example: git diff | fireside ask")
-    return raw[:MOST_INPUT].decode("utf-8", "replace")
-
-
 async def _ask(
     session: Session, question: str, attachments: tuple[Attachment, ...], as_json: bool, no_sources: bool
 ) -> int:
     async with opened() as fireside:
+        # The turn reads the project too, and tells what is wrong with it; but not so that Ctrl-C can break it off.
+        with contextlib.suppress(FiresideError):
+            read_project(fireside.project)
         turn = fireside.agent.turn(session, question, attachments=attachments)
         if as_json:
             drawn = await render.draw(turn, None)

@@ -20,6 +20,7 @@ from fireside.agent.session import Session
 from fireside.cli.conversation import Conversation
 from fireside.cli.door import here, opened, run
 from fireside.config.paths import Paths
+from fireside.core.errors import NotPermitted
 
 if TYPE_CHECKING:
     from prompt_toolkit import PromptSession
@@ -98,7 +99,12 @@ def _prompt(history: Path, toolbar: Callable[[], str]) -> "PromptSession[str]":
     def newline(event: KeyPressEvent) -> None:
         event.current_buffer.insert_text("\n")
 
-    history.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        history.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise NotPermitted(
+            f"cannot make the folder {history.parent}: {error.strerror}", remedy="set FIRESIDE_HOME to a folder you own"
+        ) from error
     return PromptSession(
         "› ",
         multiline=True,

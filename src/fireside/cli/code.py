@@ -59,7 +59,9 @@ def search_command(
 
     text = " ".join(query)
     if not text.strip():
-        raise Invalid("there is nothing to search for", remedy='fireside search "where is the retry delay computed"')
+        raise click.UsageError(
+            'search what? For example: fireside search "where is the retry delay computed"', click.get_current_context()
+        )
     with opened_project(_existing(root)) as project:
         with progress_bar() as progress:
             report = project.update(progress)

@@ -1,6 +1,8 @@
 """The table of commands, and the one place where an error is drawn for the terminal."""
 
+import errno
 import importlib
+import io
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,7 +15,7 @@ import click
 
 from fireside import __version__
 from fireside.cli.door import Door, enter
-from fireside.core.errors import FiresideError
+from fireside.core.errors import FiresideError, Invalid
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,11 @@ def cli(
 
     Without a command it begins a chat about the project you stand in. Nothing leaves this machine unless you said so.
     """
+    ctx.color = _color()
+    if root is not None and not root.is_dir():
+        raise Invalid(
+            f"{root} is not a folder" if root.exists() else f"{root} does not exist", remedy="name the project's folder"
+        )
     enter(Door(root=root, model=model or "chat", flags=_flags(ollama, settings)))
     if ctx.invoked_subcommand is None:
         command = cli.get_command(ctx, "chat" if sys.stdin.isatty() else "ask")
@@ -108,21 +115,26 @@ def run_command(words: Sequence[str]) -> int:
     _open_closed_streams()
     wanted, words = _without_debug(words)
     debug = wanted or os.environ.get("FIRESIDE_DEBUG", "") not in ("", "0")
+    _write_whatever_comes()
+    output = sys.stdout
     try:
         result = cli.main(list(words), prog_name="fireside", standalone_mode=False)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except click.exceptions.Exit as exit_:
         return exit_.exit_code
+    except SystemExit:
+        # click makes this of a pipe whose reader (head, less) has gone, and wraps the output then: nothing is wrong.
+        if sys.stdout is not output:
+            return _reader_has_gone()
+        raise
     except click.ClickException as error:
         return _draw_usage(error)
     except (KeyboardInterrupt, click.Abort):
         click.echo("stopped", err=True)
         return 130
     except BrokenPipeError:
-        # The reader (head, less) has gone: nothing is wrong. Python would complain again when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return _reader_has_gone()
     except FiresideError as error:
         if debug:
             raise
@@ -131,6 +143,10 @@ def run_command(words: Sequence[str]) -> int:
     except Exception as error:
         if debug:
             raise
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            _forget_output()
+            draw_error(FiresideError("the disk is full, or what the output goes to", remedy="make room: df -h"))
+            return 1
         name = type(error).__name__
         draw_error(
             FiresideError(
@@ -147,6 +163,23 @@ def _open_closed_streams() -> None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115  for the life of the process
 
 
+def _reader_has_gone() -> int:
+    _forget_output()
+    return 0
+
+
+def _forget_output() -> None:
+    """What is still to be written goes nowhere: Python would complain again when it flushes at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def _write_whatever_comes() -> None:
+    """A terminal or a locale that cannot show a character gets a ``?`` in its place, not an error in the middle of an answer."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
 def _without_debug(words: Sequence[str]) -> tuple[bool, list[str]]:
     """Whether ``--debug`` stands among the options, wherever, and the words without it; after ``--`` it is a word like any other."""
     end = words.index("--") if "--" in words else len(words)
@@ -156,15 +189,26 @@ def _without_debug(words: Sequence[str]) -> tuple[bool, list[str]]:
 
 def draw_error(error: FiresideError) -> None:
     """What happened, and what to do, on standard error."""
-    click.echo(click.style("error: ", fg="red", bold=True) + error.message, err=True)
+    _draw_line("error: ", _one_line(error.message))
     for line in error.remedy.splitlines():
-        click.echo(click.style("  try: ", fg="cyan") + line, err=True)
+        _draw_line("  try: ", line)
+
+
+def _draw_line(head: str, text: str) -> None:
+    is_error = head == "error: "
+    drawn = click.style(head, fg="red" if is_error else "cyan", bold=is_error or None)
+    click.echo(drawn + text, err=True, color=_color())
+
+
+def _color() -> bool | None:
+    """``False`` where colours are not wanted (https://no-color.org) or not understood; ``None``: as the stream is."""
+    return False if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" else None
 
 
 def _draw_usage(error: click.ClickException) -> int:
-    click.echo(click.style("error: ", fg="red", bold=True) + _one_line(error.format_message()), err=True)
+    _draw_line("error: ", _one_line(error.format_message()))
     if isinstance(error, click.UsageError) and error.ctx is not None:
-        click.echo(click.style("  try: ", fg="cyan") + f"{error.ctx.command_path} --help", err=True)
+        _draw_line("  try: ", f"{error.ctx.command_path} --help")
     return 2 if isinstance(error, click.UsageError) else error.exit_code
 
 

@@ -8,6 +8,7 @@ import click
 import orjson
 
 from fireside.cli.door import here, opened, run
+from fireside.cli.piped import read_piped
 from fireside.core.errors import Invalid
 from fireside.workspace.workspace import find_root
 
@@ -29,7 +30,7 @@ def complete_command(place: str, as_json: bool, from_stdin: bool) -> int:
     if found is None:
         raise click.UsageError(f"{place!r} is not FILE:LINE or FILE:LINE:COLUMN", click.get_current_context())
     column = int(found["column"]) if found["column"] else None
-    text = sys.stdin.read() if from_stdin else None
+    text = read_piped(sys.stdin) if from_stdin else None
     path = Path(found["path"]).resolve()
     if text is None and not path.is_file():
         raise Invalid(f"there is no file {found['path']}", remedy="name a file of this project, as FILE:LINE")

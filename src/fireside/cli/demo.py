@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fireside.agent.session import Session
-from fireside.cli.door import here, opened, run
+from fireside.cli.door import here, opened, read_project, run
 from fireside.core.errors import FiresideError
 from fireside.core.streams import closing
 
@@ -58,7 +58,7 @@ def _title(text: str) -> None:
 
 def _index(fireside: "Fireside") -> None:
     _title(f"Reading {fireside.project.root}")
-    report = fireside.project.update()
+    report = read_project(fireside.project)
     seconds = f"{report.seconds:.1f} s" if report.seconds >= 0.1 else f"{report.seconds * 1000:.0f} ms"
     click.echo(f"{report.files} files, {report.chunks} chunks, {report.changed + report.added} read anew, in {seconds}")
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from fireside.app.fireside import Fireside
     from fireside.context.project import Project
     from fireside.gateway.signals import Signal
+    from fireside.index.chunks import IndexReport
 
 Result = TypeVar("Result")
 
@@ -77,6 +78,20 @@ def opened_project(root: Path | None = None) -> "Iterator[Project]":
         yield project
     finally:
         project.close()
+
+
+def read_project(project: "Project") -> "IndexReport":
+    """Bring the index up to date, with a bar. Ctrl-C breaks it off at once, also inside an event loop, which would only take note."""
+    import signal
+
+    from fireside.cli.code import progress_bar
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with progress_bar() as progress:
+            return project.update(progress)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def run(work: Coroutine[Any, Any, Result]) -> Result:

@@ -29,9 +29,10 @@ def edit_settings(config: Config[Any], layer: FileName) -> None:
     draft = _draft(config, opened)
     while True:
         _run_editor(draft)
-        text = read_text(draft)
+        # Some editors leave nothing where everything was deleted.
+        text = read_text(draft) if draft.exists() else opened
         if text == opened:
-            draft.unlink()
+            draft.unlink(missing_ok=True)
             click.echo(f"{file} is unchanged")
             return
         try:
@@ -89,7 +90,7 @@ def _template(config: Config[Any], layer: FileName) -> str:
 
 
 def _run_editor(file: Path) -> None:
-    command = os.environ.get("VISUAL") or os.environ.get("EDITOR") or _some_editor()
+    command = _named("VISUAL") or _named("EDITOR") or _some_editor()
     try:
         code = subprocess.run([*shlex.split(command), str(file)], check=False).returncode
     except (OSError, ValueError) as error:
@@ -99,6 +100,10 @@ def _run_editor(file: Path) -> None:
         raise Invalid(
             f"the editor {command} ended with {code}; nothing is changed", remedy=f"your text is kept in {file}"
         )
+
+
+def _named(variable: str) -> str:
+    return os.environ.get(variable, "").strip()
 
 
 def _some_editor() -> str:
