@@ -173,7 +173,15 @@ def test_null_fields_and_unknown_fields_are_taken_as_ollama_writes_them():
     assert not ollama.read({}, ollama.Running).models
 
 
-@pytest.mark.parametrize("entry", [{"name": "gpt-oss:120b-cloud"}, {"name": "x", "remote_host": "https://ollama.com"}])
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"name": "gpt-oss:120b-cloud"},
+        {"name": "gpt-oss:120B-CLOUD "},
+        {"name": "x-cloud:latest"},
+        {"name": "x", "remote_host": "https://ollama.com"},
+    ],
+)
 def test_a_model_that_runs_in_the_cloud_is_known_as_such(entry):
     assert ollama.read({"models": [entry]}, ollama.Tags).models[0].is_remote
 

@@ -41,6 +41,7 @@ from fireside.gateway.router import (
 )
 from fireside.gateway.routes import Choice
 from fireside.gateway.supersede import Supersession
+from fireside.gateway.texts import sendable, whole
 from fireside.gateway.warmup import Warmup
 from fireside.models.card import Capability, ModelCard
 
@@ -145,17 +146,17 @@ class Gateway:
         Raises ``FiresideError`` when nobody can answer, and in mid-answer when the engine breaks off.
         A stream that a newer request supersedes ends with the finish reason "cancelled".
         """
-        return self._answer("chat", request, wanted_by_chat(request))
+        return self._answer("chat", sendable(request), wanted_by_chat(request))
 
     def complete(self, request: CompletionRequest) -> AsyncIterator[Delta]:
         """The text between prefix and suffix; otherwise as ``chat``."""
-        return self._answer("complete", request, wanted_by_completion(request))
+        return self._answer("complete", sendable(request), wanted_by_completion(request))
 
     async def embed(
         self, texts: Sequence[str], model: str = "embed", *, priority: Priority = Priority.AGENT
     ) -> Vectors:
         """One vector per text. Only the model that was chosen answers, on whichever engine: vectors of two models do not compare."""
-        call = Call(next(self._numbers), "embed", model, priority)
+        call, texts = Call(next(self._numbers), "embed", model, priority), [whole(text) for text in texts]
         self._events.publish(signals.RequestStarted(call.number, "embed", model, priority, None))
         try:
             plan = await self._plan(Wanted("embed", model, frozenset(("embed",))), call)
@@ -204,7 +205,7 @@ class Gateway:
         """Load the model this request would get, and compute its stable start. Raises what the engine raises."""
         plan = await self._plan(wanted_by_chat(request))
         first = plan.candidates[0]
-        await self._warmup.warm(first.engine, first.card, request)
+        await self._warmup.warm(first.engine, first.card, sendable(request))
 
     async def count_tokens(self, request: ChatRequest | str, *, model: str = "chat") -> int | None:
         """Prompt tokens of a request (or of a text, for ``model``) at the model that would answer; ``None`` where nobody can tell."""
@@ -212,7 +213,8 @@ class Gateway:
         try:
             first = (await self._plan(wanted)).candidates[0]
             with typed(first.engine.name):
-                return await first.engine.count_tokens(request, first.card)
+                text = whole(request) if isinstance(request, str) else sendable(request)
+                return await first.engine.count_tokens(text, first.card)
         except FiresideError:
             return None
 

@@ -206,7 +206,7 @@ def read(value: object, shape: type[T]) -> T:
 
 def is_cloud(model: str) -> bool:
     """Whether a name means "run this at ollama.com", through whatever server is asked."""
-    return model.endswith(("-cloud", ":cloud"))
+    return model.strip().lower().removesuffix(":latest").endswith(("-cloud", ":cloud"))
 
 
 def read_version(text: str) -> tuple[int, ...]:
