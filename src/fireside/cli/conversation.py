@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import signal
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import click
@@ -16,6 +17,7 @@ from fireside.core.errors import FiresideError
 if TYPE_CHECKING:
     from fireside.app.fireside import Fireside
     from fireside.cli.render import Drawn
+    from fireside.index.chunks import IndexReport, Progress
 
 HELP = """\
 /model [NAME]   show or choose the model          /models   what there is
@@ -113,9 +115,23 @@ class Conversation:
     async def warm(self) -> None:
         """Bring index and model up while the user types. Whatever goes wrong is said when it matters: at the answer."""
         with contextlib.suppress(FiresideError):
-            await asyncio.to_thread(self._fireside.project.update)
+            await _in_thread(self._fireside.project.update)
         with contextlib.suppress(FiresideError):
             await self._fireside.agent.warm(self._session)
+
+
+async def _in_thread(update: "Callable[[Callable[[Progress], None]], IndexReport]") -> None:
+    """``update`` in a thread, which gives up at its next file once the wait is cancelled: nobody waits for it to leave."""
+    left = threading.Event()
+
+    def go_on(_: "Progress") -> None:
+        if left.is_set():
+            raise InterruptedError("the chat was left")
+
+    try:
+        await asyncio.to_thread(update, go_on)
+    finally:
+        left.set()
 
 
 async def _unless_stopped(asking: "asyncio.Task[Drawn]") -> "Drawn | None":
