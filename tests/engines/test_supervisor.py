@@ -273,3 +273,16 @@ def test_a_port_that_was_taken_before_the_server_came_is_exchanged(
             time.sleep(0.01)
     os.kill(keeper.server, signal.SIGKILL)
     os.waitpid(keeper.server, 0)
+
+
+def test_the_next_event_loop_starts_children_too(tmp_path: Path) -> None:
+    supervisor = Supervisor(tmp_path / "runtime")
+    spec = tiny_spec(binary=fake_server(tmp_path, "healthy"))
+
+    async def several() -> None:
+        await asyncio.gather(*(supervisor.acquire(spec) for _ in range(3)))
+        await supervisor.stop(spec)
+
+    asyncio.run(several())
+    asyncio.run(several())
+    asyncio.run(supervisor.aclose())

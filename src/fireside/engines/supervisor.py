@@ -59,10 +59,18 @@ class Child:
         self.spec = spec
         self.folder = runtime / "engines" / key
         self.lease = Lease(self.folder / "lease")
-        self.turn = asyncio.Lock()
+        self._turn: tuple[asyncio.AbstractEventLoop | None, asyncio.Lock] = (None, asyncio.Lock())
         self.users = 0
         self.spawned = 0
         self.crashes: list[float] = []
+
+    @property
+    def turn(self) -> asyncio.Lock:
+        """One start at a time. A lock belongs to one event loop; whoever comes with the next gets another."""
+        loop = asyncio.get_running_loop()
+        if self._turn[0] is not loop:
+            self._turn = (loop, asyncio.Lock())
+        return self._turn[1]
 
     @property
     def model(self) -> str:
