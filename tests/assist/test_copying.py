@@ -144,3 +144,10 @@ def test_any_text_is_survived_and_a_suggestion_is_one_line(prefix: str, suffix: 
 )
 def test_a_piece_is_fitted_to_the_line_it_is_copied_to(line: str, piece: str, source: str, fitted: str):
     assert fit(line, piece, source) == fitted
+
+
+@pytest.mark.parametrize("text", ["a" * 300_000, "(" * 100_000, " " * 300_000, "\n" * 300_000, "x = f(1)\n" * 30_000])
+def test_text_that_repeats_itself_for_ever_costs_little(text: str):
+    started = time.process_time()
+    suggest(text[: len(text) // 2], text[len(text) // 2 :])
+    assert time.process_time() - started < 1

@@ -72,6 +72,24 @@ def test_an_attachment_too_long_is_cut_at_its_end_and_said():
     assert "\ufffd" not in built.messages[-1].content
 
 
+@pytest.mark.parametrize(
+    "attachments",
+    [
+        [Attachment("a.py", "`" * 5_000)],
+        [Attachment("n" * 9_000, "")],
+        [Attachment(f"{number}.py", "x\n" * 40) for number in range(400)],
+        [Attachment("a.py", "word " * 9_000), Attachment("b.py", "\n" * 9_000)],
+        [Attachment("\ud800.py", "\ud800" * 9_000)],
+    ],
+)
+def test_no_attachment_makes_the_prompt_exceed_the_window(attachments):
+    budget = Budget.for_window(2000, answer=500)
+    built = build("why \ud800?", [hit("a.py", "x = 1\n" * 50)], budget=budget, attachments=attachments)
+    assert sum(estimate(message.content) for message in built.messages) <= 2000 - 500
+    assert all(message.content.encode() for message in built.messages)
+    assert built.left_out or len(attachments) == 1
+
+
 def test_a_question_longer_than_the_window_is_refused_with_both_numbers():
     with pytest.raises(ContextTooLong) as caught:
         build("word " * 10_000, [], budget=Budget.for_window(2048, answer=512))

@@ -13,6 +13,7 @@ from email.utils import format_datetime
 from pathlib import Path
 
 import aiohttp
+import filelock
 import pytest
 
 from fireside.core.errors import (
@@ -554,6 +555,15 @@ async def test_an_outside_host_sees_nothing_when_the_ledger_cannot_be_written(tr
     transport.egress.settings = EgressSettings(allow_hosts=("127.0.0.1",))
     transport.egress.ledger.path.mkdir()
     assert isinstance(await failing(transport, f"{fake.url}/v1/chat/completions"), NotPermitted)
+    assert fake.requests == []
+
+
+async def test_who_holds_the_ledger_is_named_and_not_the_server(transport, fake, outside_is_here):
+    transport.egress.settings = EgressSettings(allow_hosts=("127.0.0.1",))
+    with filelock.FileLock(f"{transport.egress.ledger.path}.lock"):
+        error = await failing(transport, f"{fake.url}/v1/chat/completions")
+    assert (type(error), error.context["cause"]) == (NotPermitted, "ledger")
+    assert "another process holds its lock" in error.message
     assert fake.requests == []
 
 

@@ -36,4 +36,4 @@ def build_project(root: Path, paths: Paths, *, named: bool) -> Project:
 
 def index_folder(root: Path, paths: Paths) -> Path:
     """One folder per checkout: two clones of one repository never share an index."""
-    return paths.cache / "index" / blake2b(str(root.resolve()).encode(), digest_size=10).hexdigest()
+    return paths.cache / "index" / blake2b(os.fsencode(root.resolve()), digest_size=10).hexdigest()

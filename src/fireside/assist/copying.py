@@ -33,6 +33,7 @@ ENOUGH_PLACES = 8
 MOST_PLACES = 200
 NEAR_LINES = 120
 TEXT_LIMIT = 400_000
+LONG_LINE = 2_000
 NEIGHBOUR_LIMIT = 100_000
 NEIGHBOUR_WORTH = 0.3
 AGREEMENT_CAP = 80
@@ -92,6 +93,8 @@ def suggest(
     if language in ("markdown", "text", "rst"):
         return None
     cursor = _cursor(prefix, suffix, neighbours)
+    if len(cursor.line) > LONG_LINE:
+        return None
     votes: dict[str, Votes] = defaultdict(Votes)
     _vote_same_text(cursor, votes)
     _vote_same_shape(cursor, votes)
@@ -135,6 +138,8 @@ def _vote_same_text(cursor: Cursor, votes: Mapping[str, Votes]) -> None:
     for place in _places(cursor, key):
         agreement = _agreement(cursor.texts, place, key)
         begin, end = _line_around(cursor.texts, place)
+        if end - begin > LONG_LINE:
+            continue
         piece = _fitted(cursor, cursor.texts[place:end], cursor.texts[begin:end])
         if piece:
             vote = votes[piece]
@@ -151,7 +156,7 @@ def _places(cursor: Cursor, key: str) -> list[int]:
     places: list[int] = []
     for size in sorted({longest, longest * 7 // 10, min(longest, 10), min(longest, 6)}, reverse=True):
         if size >= SHORTEST:
-            places = list(_occurrences(cursor, key[-size:]))
+            places = _nearest(cursor, key[-size:])
         if len(places) >= ENOUGH_PLACES:
             break
     if len(places) > MOST_PLACES:
@@ -178,6 +183,21 @@ def _occurrences(cursor: Cursor, text: str) -> Iterator[int]:
         if at + len(text) != cursor.at:
             yield at + len(text)
         at = cursor.texts.find(text, at + 1)
+
+
+def _nearest(cursor: Cursor, text: str) -> list[int]:
+    """The same, in order, but of a text that stands everywhere only as many before and behind the cursor as can be of use."""
+    before: list[int] = []
+    at = cursor.texts.rfind(text, 0, max(0, cursor.at - 1))
+    while at >= 0 and len(before) < MOST_PLACES:
+        before.append(at + len(text))
+        at = cursor.texts.rfind(text, 0, at + len(text) - 1)
+    behind: list[int] = []
+    at = cursor.texts.find(text, max(0, cursor.at + 1 - len(text)))
+    while at >= 0 and len(behind) < MOST_PLACES:
+        behind.append(at + len(text))
+        at = cursor.texts.find(text, at + 1)
+    return [*reversed(before), *behind]
 
 
 def _agreement(texts: str, place: int, key: str) -> int:

@@ -8,7 +8,7 @@ What does not fit is left out by name; nothing is cut in silence.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fireside.context.budget import Budget, estimate
+from fireside.context.budget import CHARACTERS_PER_TOKEN, Budget, estimate
 from fireside.core.errors import ContextTooLong
 from fireside.core.messages import Message
 from fireside.core.turns import Citation
@@ -24,6 +24,7 @@ Rules:
 
 # Wrapped around each message by the chat templates of the usual families.
 MESSAGE_OVERHEAD = 8
+MAX_NAME = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ def build(
     At least half of what is left after the question goes to excerpts before earlier turns may have it.
     """
     left_out: list[str] = []
+    question = _encodable(question)
     _always(system, question, budget)
     given = _attach(attachments, budget, left_out)
     reserved = budget.left // 2
@@ -98,18 +100,32 @@ def _asked(question: str, has_material: bool) -> str:
 
 def _attach(attachments: Sequence[Attachment], budget: Budget, left_out: list[str]) -> list[str]:
     """Attachments were handed over on purpose: one that is too long is shown from its start, and the cut is said."""
-    given = []
+    given, missed = [], 0
     for attachment in attachments:
-        text = attachment.text
-        room = max(0, (budget.left - MESSAGE_OVERHEAD) * 3 * 3 // 4)
-        if estimate(text) + MESSAGE_OVERHEAD > budget.left * 3 // 4:
-            text = text.encode()[:room].decode("utf-8", "ignore")
-            left_out.append(
-                f"{attachment.name}: only its first {len(text):,} of {len(attachment.text):,} characters fit"
-            )
-        budget.spend(_cost(text))
-        given.append(f"### {attachment.name}\n{_fence(text)}")
+        name, text = _encodable(attachment.name)[:MAX_NAME], _encodable(attachment.text)
+        shown = f"### {name}\n{_fence(text)}"
+        if _cost(shown) > budget.left * 3 // 4:
+            # The fence is as long as the longest run of backticks; an attachment made of them costs three times its length.
+            around = estimate(shown) - estimate(text)
+            room = max(0, (budget.left * 3 // 4 - around - MESSAGE_OVERHEAD) * int(CHARACTERS_PER_TOKEN))
+            cut = text.encode()[:room].decode("utf-8", "ignore")
+            if not cut and text:
+                missed += 1
+                continue
+            left_out.append(f"{name}: only its first {len(cut):,} of {len(text):,} characters fit")
+            shown = f"### {name}\n{_fence(cut)}"
+        if budget.spend(_cost(shown)):
+            given.append(shown)
+        else:
+            missed += 1
+    if missed:
+        left_out.append(f"{missed} of {len(attachments)} texts handed over")
     return given
+
+
+def _encodable(text: str) -> str:
+    """Without what no engine can be sent (halves of surrogate pairs, from bytes that are no UTF-8)."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _recent(history: Sequence[Message], budget: Budget, left_out: list[str]) -> list[Message]:

@@ -18,7 +18,8 @@ import orjson
 from fireside.core.errors import NotPermitted
 
 GENESIS = "0" * 64
-LOCK_SECONDS = 5.0
+# Shorter than the time a connection may take, so that it is said what is waited for.
+LOCK_SECONDS = 2.0
 TAIL = 64 * 1024
 
 
