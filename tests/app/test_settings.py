@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from fireside import Fireside
+from fireside.agent.session import Session
 from fireside.app.settings import load_config
 from fireside.core.errors import Invalid
 from fireside.core.messages import Message
 from fireside.core.requests import ChatRequest
+from fireside.core.turns import ContextGathered
 from support.project import write_project
 
 PLUGIN = """
@@ -129,3 +131,13 @@ def test_a_variable_is_stronger_than_the_users_file(tmp_path: Path):
     home = {"FIRESIDE_HOME": str(tmp_path / "home")}
     assert load_config(tmp_path, home).get("engines.ollama.url") == "file:5"
     assert load_config(tmp_path, {**home, "OLLAMA_HOST": "h:1"}).get("engines.ollama.url") == "h:1"
+
+
+async def test_a_changed_setting_of_the_agent_counts_for_the_next_turn(tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:9")
+    flags = {"engines.s.kind": "scripted", "engines.s.says": "one two three four", "models.chat": "@s"}
+    async with await Fireside.open(write_project(tmp_path), flags=flags) as house:
+        house.config.set("agent.answer_tokens", 16)
+        house.config.set("agent.excerpts", 0)
+        events = [event async for event in house.agent.turn(Session(), "how is a berth chosen?")]
+    assert events[0] == ContextGathered(())

@@ -218,6 +218,21 @@ def test_threads_of_one_process_take_turns(index, root):
     assert index.update().generation == 2
 
 
+def test_files_swapped_between_walk_and_read_do_not_stop_an_update(open_index, root, tmp_path):
+    def swap(progress: Progress) -> None:
+        if progress.done == 1:
+            for path, target in (("shop/prices.py", tmp_path), ("shop/orders.py", root / "shop/orders.py")):
+                (root / path).unlink()
+                (root / path).symlink_to(target)
+            (root / "tests/test_prices.py").unlink()
+            (root / "tests/test_prices.py").mkdir()
+
+    index = open_index()
+    assert index.update(swap).files == 1
+    assert index.update().files == 1
+    assert index.status().pending == 0
+
+
 def test_stopping_an_update_leaves_the_old_generation(index, root):
     (root / "new.py").write_text("def freshly_written():\n    pass\n")
 

@@ -43,6 +43,10 @@ class Agent:
         self._project = project
         self._settings = settings
 
+    def configure(self, settings: AgentSettings) -> None:
+        """Take over changed settings; a turn that has begun keeps the old ones."""
+        self._settings = settings
+
     async def turn(
         self, session: Session, question: str, *, attachments: Sequence[Attachment] = ()
     ) -> AsyncIterator[TurnEvent]:

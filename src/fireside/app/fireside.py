@@ -66,6 +66,7 @@ class Fireside:
         settings = self.config.settings
         self.gateway.configure(settings.gateway, settings.models)
         self.transport.egress.settings = settings.privacy
+        self.agent.configure(settings.agent)
 
     async def follow(self, interval: float = 1.0, on_error: Callable[[Invalid], None] | None = None) -> None:
         """Look every ``interval`` seconds whether the settings files changed, and obey them; until cancelled.

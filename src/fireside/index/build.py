@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from fireside.core.errors import Invalid, NotPermitted
 from fireside.index.chunks import Chunk, IndexReport, Progress
 from fireside.index.languages import language_of
 from fireside.index.lexical import Words, add_counts, fold
@@ -32,7 +33,7 @@ def pending(workspace: Workspace, store: Store) -> int:
     """How many files the index has not seen as they are now."""
     changes, _, _ = changes_since(workspace, store)
     known = store.files() if changes.suspect else {}
-    touched = sum(_digest(workspace.look(entry.path)) != known[entry.path].digest for entry in changes.suspect)
+    touched = sum(_digest(_look(workspace, entry.path)) != known[entry.path].digest for entry in changes.suspect)
     return len(changes.new) + len(changes.gone) + touched
 
 
@@ -104,7 +105,7 @@ class Update:
         entries = (*changes.new, *changes.suspect)
         for done, entry in enumerate(entries, 1):
             row = known.get(entry.path)
-            source = self._workspace.look(entry.path)
+            source = _look(self._workspace, entry.path)
             if row is not None and _digest(source) == row.digest:
                 self._keep(row, entry)
             else:
@@ -197,6 +198,14 @@ class Update:
         if chunk.symbol:
             add_counts(counts, self._words.count(chunk.symbol))
         return counts
+
+
+def _look(workspace: Workspace, path: str) -> SourceText | Unread:
+    """A file that has become a link out of the project since the walk is no reason to stop; the next walk leaves it out."""
+    try:
+        return workspace.look(path)
+    except (Invalid, NotPermitted):
+        return Unread("unreadable")
 
 
 def _digest(source: SourceText | Unread) -> str:
