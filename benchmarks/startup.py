@@ -37,7 +37,8 @@ def to_prompt(home: Path) -> tuple[float, float, float]:
     child.send("/model\r")
     child.expect("no model|tokens")
     opened = _resident(child.pid)
-    child.sendeof()
+    child.expect("›")
+    child.send("/quit\r")
     child.expect(pexpect.EOF)
     child.close()
     return seconds, memory, opened
