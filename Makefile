@@ -4,12 +4,14 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: run test test-slow test-hf lint format bench lock clean install dev hf
+.PHONY: run test test-slow test-hf test-extras test-team test-clients lint format bench bench-gateway bench-retrieval lock clean install dev hf extras team
 .DEFAULT_GOAL := run
 
 install: $(VENV)/.installed ## the package and nothing else
 dev: $(VENV)/.dev           ## and what tests and lint need
 hf: $(VENV)/.hf             ## and torch and transformers (over 1 GB)
+extras: $(VENV)/.extras     ## and ChromaDB and Ray (about 1 GB)
+team: $(VENV)/.team         ## and smg; PostgreSQL, Redis and nginx come from the system
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Fireside needs Python 3.11 or newer; name one: make run PYTHON=python3.12"; exit 1; }
@@ -32,18 +34,37 @@ $(VENV)/.hf: $(VENV)/.dev requirements/hf.txt
 	@$(PIP) install --require-hashes --no-deps -r requirements/hf.txt
 	@touch $@
 
+$(VENV)/.extras: $(VENV)/.dev requirements/extras.txt
+	@echo "installing ChromaDB and Ray ..."
+	@$(PIP) install --require-hashes -r requirements/extras.txt
+	@touch $@
+
+$(VENV)/.team: $(VENV)/.dev requirements/team.txt
+	@echo "installing smg ..."
+	@$(PIP) install --require-hashes -r requirements/team.txt
+	@touch $@
+
 run: install
 	@$(BIN)/fireside demo
 
 test: dev
-	@$(BIN)/python -m pytest -n auto -m "not slow and not hf" --ignore=tests/flows --ignore=tests/house
-	@$(BIN)/python -m pytest -n auto -m "not slow and not hf" tests/flows
+	@$(BIN)/python -m pytest -n auto -m "not slow and not hf and not train and not chroma and not ray and not clients and not team" --ignore=tests/flows --ignore=tests/house
+	@$(BIN)/python -m pytest -n auto -m "not slow and not hf and not train and not chroma and not ray and not clients and not team" tests/flows
 
 test-slow: dev
-	@$(BIN)/python -m pytest -m "slow and not hf"
+	@$(BIN)/python -m pytest -m "slow and not hf and not train and not chroma and not ray and not clients and not team"
 
 test-hf: hf
-	@$(BIN)/python -m pytest -m hf
+	@$(BIN)/python -m pytest -m "hf or train"
+
+test-extras: extras
+	@$(BIN)/python -m pytest -m "chroma or ray"
+
+test-team: team ## several processes and machines: needs apt-get install postgresql redis-server nginx-light (or your system's)
+	@$(BIN)/python -m pytest -m team
+
+test-clients: dev ## installs the clients of docs/clients.md outside this folder (2 GB), then lets each use the server
+	@$(BIN)/python -m pytest -m clients tests/clients
 
 lint: dev
 	@$(BIN)/ruff format --check .
@@ -58,6 +79,12 @@ format: dev
 
 bench: dev
 	@$(BIN)/python -m benchmarks
+
+bench-gateway: dev ## beside LiteLLM, smg and nginx; takes minutes, and installs the first two outside this folder (ARGS: --quick, --only, ...)
+	@$(BIN)/python -m benchmarks.gateway $(ARGS)
+
+bench-retrieval: dev ## SET: a development set, CHECKOUTS: its repositories, SEMBLE: a Python that has semble (docs/search.md)
+	@$(BIN)/python -m benchmarks.retrieval --set $(SET) --checkouts $(CHECKOUTS) $(if $(SEMBLE),--semble $(SEMBLE))
 
 lock: dev ## rewrite requirements/*.txt from pyproject.toml and requirements/*.in
 	@./requirements/lock.sh $(BIN)

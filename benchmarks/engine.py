@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
@@ -24,6 +24,7 @@ from fireside.core.events import EventBus
 from fireside.core.messages import Message
 from fireside.core.requests import ChatRequest, Delta, Sampling, Usage
 from fireside.core.streams import closing
+from fireside.core.values import replace
 from fireside.engines.egress import Egress, EgressSettings
 from fireside.engines.ledger import Ledger
 from fireside.engines.llama_places import Embedded
@@ -31,7 +32,8 @@ from fireside.engines.llama_server import LlamaServerEngine, LlamaServerSettings
 from fireside.engines.registry import EngineContext
 from fireside.engines.supervisor import Running
 from fireside.engines.transport import Transport
-from fireside.gateway.gateway import Gateway, GatewaySettings
+from fireside.gateway.gateway import Gateway
+from fireside.gateway.settings import GatewaySettings
 from fireside.models import tiny
 from fireside.models.card import ModelCard
 

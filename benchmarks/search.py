@@ -1,8 +1,8 @@
 """Code search over a copy of the Python standard library: ``python -m benchmarks search``.
 
-The copy leaves tests and installed packages out (about 760 files, 11 MB). Times of the index are one run, of a changed file and an
-unchanged tree the median of five, of a query the median and 95th percentile over all questions asked five times. The questions and the
-files that answer them were written by hand; quality on the development set is told in docs/search.md.
+The copy leaves installed packages and most tests out (some 25,000 chunks); it is opened as the command opens a project. The index is made
+once, a changed file and an unchanged tree are the median of five, a query is the best of five, then median and 95th percentile over all
+questions. The questions and the files that answer them were written by hand; quality on the development set: ``benchmarks.retrieval``.
 """
 
 import os
@@ -18,11 +18,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.table import Figure, show
-from fireside.context.project import Project
-from fireside.index.index import Index
-from fireside.workspace.workspace import Workspace
+from fireside.app.knowledge import open_project
 
-LEFT_OUT = ("site-packages", "test", "tests", "idle_test", "__pycache__", "config-*")
+ROOT = Path(__file__).resolve().parent.parent
+LEFT_OUT = ("site-packages", "test", "__pycache__", "config-*")
 REPEATS = 5
 QUESTIONS = {
     "parse an ISO 8601 date": "datetime.py",
@@ -82,13 +81,22 @@ def cold(root: Path, home: Path) -> float:
     return seconds(lambda: subprocess.run(command, env=environ, stdout=subprocess.DEVNULL, check=True))
 
 
+def wheel() -> float:
+    """Megabytes of the wheel, with the weights of the embedding in it."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder]
+        subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+        return sum(path.stat().st_size for path in Path(folder).glob("*.whl")) / 1e6
+
+
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         root, home = Path(folder) / "stdlib", Path(folder) / "home"
         shutil.copytree(sysconfig.get_paths()["stdlib"], root, ignore=shutil.ignore_patterns(*LEFT_OUT))
-        workspace = Workspace(root)
-        project = Project(workspace, Index.open(workspace, Path(folder) / "index"))
+        project = open_project(root, environ={**os.environ, "FIRESIDE_HOME": str(home)})
+        processor = time.process_time()
         report = project.update()
+        processor = (time.process_time() - processor) / report.chunks * 10_000
         changed = []
         for _ in range(REPEATS):
             touch(root / "statistics.py")
@@ -100,8 +108,9 @@ def main() -> None:
         for question in QUESTIONS:
             project.search(question)
         queries = sorted(
-            seconds(lambda q=question: project.search(q)) for question in QUESTIONS for _ in range(REPEATS)
-        )  # type: ignore[misc]
+            min(seconds(lambda: project.search(question)) for _ in range(REPEATS))  # noqa: B023  called at once
+            for question in QUESTIONS
+        )
         found = [
             any(hit.chunk.path == file for hit in project.search(question, limit=5).hits)
             for question, file in QUESTIONS.items()
@@ -110,7 +119,7 @@ def main() -> None:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform != "darwin" else 1024**2)
         cold(root, home)
         starts = [cold(root, home) for _ in range(REPEATS)]
-        database = Path(folder) / "index" / "index.db"
+        (database,) = home.rglob("index.db")
         show(
             [
                 Figure(
@@ -118,7 +127,7 @@ def main() -> None:
                     report.seconds / report.chunks * 10_000,
                     "s",
                     4,
-                    note=f"{report.chunks} chunks",
+                    note=f"{report.chunks} chunks; {processor:.2f} s of processor time",
                 ),
                 Figure("one file changed", statistics.median(changed), "s", 0.2),
                 Figure("nothing changed", statistics.median(unchanged), "s", 0.1),
@@ -126,6 +135,7 @@ def main() -> None:
                 Figure("query, 95th percentile", queries[int(len(queries) * 0.95)] * 1000, "ms", 10),
                 Figure("fireside search, whole process", statistics.median(starts), "s", 0.5),
                 Figure("peak resident memory, indexing and searching", peak, "MB", 200),
+                Figure("wheel", wheel(), "MB", 16),
                 Figure("index on disk", database.stat().st_size / 1e6, "MB"),
                 Figure(
                     "questions answered in the first five hits", sum(found) / len(found), "of 1", 0.8, at_most=False

@@ -9,3 +9,5 @@ compile ../pyproject.toml base.in -o base.txt
 compile dev.in -o dev.txt
 # torch is installed by itself (its CPU and GPU builds differ): only what stands beside it is locked here
 compile hf.in -o hf.txt
+compile extras.in -o extras.txt
+compile team.in -o team.txt

@@ -3,7 +3,6 @@
 import os
 import shutil
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from fireside.app.doctor import configuration, knowledge, machine, models, priva
 from fireside.app.doctor.inputs import Machine
 from fireside.config.secrets import Secrets
 from fireside.core.errors import ConnectionFailed, Invalid, OutOfResources
+from fireside.core.values import replace
 from fireside.engines.egress import Egress, EgressSettings
 from fireside.engines.engine import EngineHealth
 from fireside.engines.lease import Lease
@@ -20,6 +20,7 @@ from fireside.engines.scripted import ScriptedEngine, scripted_card
 from fireside.index.index import LOCK
 from fireside.index.store import DATABASE
 from fireside.models.store import ModelStore, StoredModel
+from fireside.records.audit import Audit
 from support.doctor import HEALTHY, codes, house, ill
 from support.tiny import tiny_gguf
 
@@ -329,3 +330,19 @@ async def test_a_ledger_that_cannot_be_read_is_told(tmp_path):
     os.mkdir(tmp_path / "folder")
     egress = Egress(EgressSettings(), Ledger(tmp_path / "folder"))
     assert codes(await privacy.ledger(house(tmp_path, egress=egress))) == ["ledger-unreadable"]
+
+
+async def test_an_audit_log_changed_by_hand_is_told(tmp_path):
+    inputs = house(tmp_path)
+    assert codes(await privacy.audit_log(inputs)) == []
+    log = Audit(inputs.paths.data / "audit", "cli")
+    for number in range(3):
+        log.write("key_created", name=f"k{number}")
+    assert codes(await privacy.audit_log(inputs)) == []
+    log.chain.path.write_bytes(log.chain.path.read_bytes().replace(b'"k1"', b'"k9"'))
+    (told,) = ill(await privacy.audit_log(inputs))
+    assert told.code == "audit-broken"
+    assert "line 3" in told.message
+    log.chain.path.unlink()
+    log.chain.path.mkdir()
+    assert codes(await privacy.audit_log(inputs)) == ["audit-unreadable"]

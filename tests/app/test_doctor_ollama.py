@@ -1,13 +1,13 @@
 """Every way in which an Ollama server can be ill, told apart."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
 
 from fireside.app.doctor import ollama
 from fireside.app.doctor.diagnosis import Diagnosis, Subject
 from fireside.core.errors import ConnectionFailed
+from fireside.core.values import replace
 from fireside.engines.endpoint import DEFAULT, Endpoint, parse
 from support.doctor import codes, house_with_ollama, ill
 from support.fake_ollama import EMBEDDER, FakeModel, FakeOllama, Faults

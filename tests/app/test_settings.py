@@ -141,3 +141,10 @@ async def test_a_changed_setting_of_the_agent_counts_for_the_next_turn(tmp_path:
         house.config.set("agent.excerpts", 0)
         events = [event async for event in house.agent.turn(Session(), "how is a berth chosen?")]
     assert events[0] == ContextGathered(())
+
+
+@pytest.mark.parametrize("line", ["[agent]\nredact_secrets = false", '[index]\nembedder = "spy@elsewhere"'])
+def test_a_project_that_somebody_else_wrote_can_not_have_your_keys_or_code_sent(tmp_path: Path, line: str):
+    (tmp_path / ".fireside.toml").write_text(f"{line}\n")
+    with pytest.raises(Invalid, match="a project may not set this"):
+        load_config(tmp_path, {"FIRESIDE_HOME": str(tmp_path / "home")})

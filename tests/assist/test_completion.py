@@ -91,6 +91,72 @@ async def test_neighbours_reach_the_model_shortened():
     assert sent[0].text.count("\n") < 100
 
 
+KEY = "AKIA" + "QX7Z4T2M5B3NJ6KW"
+PRIVATE = "-----BEGIN RSA PRIVATE KEY-----\n" + "MIIEpAIBAAKCAQEAx7Zq3vT9\n" * 12 + "-----END RSA PRIVATE KEY-----"
+
+
+async def test_a_key_in_a_neighbour_does_not_reach_the_model():
+    engine = ScriptedEngine("x)")
+    near = [
+        Snippet("keys.py", f'region = "eu"\naccess = "{KEY}"\n'),
+        Snippet("private.py", f'pem = """{PRIVATE}"""\nafter = 1\n'),
+    ]
+    await assist(engine, near=near).complete("a.py", 5)
+    keys, private = engine.requests[0].neighbours
+    assert 'region = "eu"' in keys.text
+    assert KEY not in keys.text
+    assert "MIIE" not in private.text
+    assert "after = 1" in private.text
+
+
+async def test_a_key_is_found_before_the_neighbour_is_shortened():
+    engine = ScriptedEngine("x)")
+    await assist(engine, near=[Snippet("a.py", "line\n" * 55 + PRIVATE + "\n")]).complete("a.py", 5)
+    assert "MIIE" not in engine.requests[0].neighbours[0].text
+
+
+async def test_files_of_secrets_are_no_neighbours_and_the_next_take_their_places():
+    engine = ScriptedEngine("x)")
+    paths = [".env", "1.py", "deploy/id_rsa", "2.py", "secrets.yaml", "3.py", "4.py"]
+    await assist(engine, near=[Snippet(path, "text") for path in paths]).complete("a.py", 5)
+    assert [snippet.path for snippet in engine.requests[0].neighbours] == ["1.py", "2.py", "3.py"]
+
+
+@pytest.mark.parametrize("line", [3, 1])
+async def test_a_key_above_or_below_the_cursor_does_not_reach_the_model(line: int):
+    engine = ScriptedEngine("x)")
+    await assist(engine).complete("a.py", line, text=f'total = add(\naccess = "{KEY}"\nother = add(\n')
+    asked = engine.requests[0]
+    assert KEY not in asked.prefix + asked.suffix
+    assert "access = " in asked.prefix + asked.suffix
+    assert (asked.prefix + asked.suffix).count("\n") == 3
+    assert asked.prefix.endswith("= add(")
+
+
+@pytest.mark.parametrize("offset", [4, 12, 19])
+async def test_half_a_key_on_each_side_of_the_cursor_does_not_reach_the_model(offset: int):
+    engine = ScriptedEngine("x")
+    text = f'access = "{KEY}"\nrest = 1\n'
+    await assist(engine).complete("a.py", 1, 11 + offset, text=text)
+    asked = engine.requests[0]
+    assert KEY[:offset] not in asked.prefix
+    assert KEY[offset:] not in asked.suffix
+    assert asked.suffix.endswith("rest = 1\n")
+
+
+async def test_in_the_middle_of_a_private_key_neither_half_reaches_the_model():
+    engine = ScriptedEngine("x")
+    await assist(engine).complete("a.py", 6, text=f'pem = """{PRIVATE}"""\n')
+    assert "MIIE" not in engine.requests[0].prefix + engine.requests[0].suffix
+
+
+async def test_a_file_that_holds_nothing_but_secrets_is_shown_to_no_model():
+    engine = ScriptedEngine("hunter2")
+    completion = await assist(engine).complete(".env", 1, text="PASSWORD=\n")
+    assert completion.source != "model"
+    assert engine.requests == []
+
+
 async def test_without_a_model_the_line_is_copied():
     completion = await assist().complete("a.py", 5)
     assert (completion.text, completion.source, completion.model) == ("first, second)", "copying", "")

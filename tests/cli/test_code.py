@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from fireside.cli.code import progress_bar
 from fireside.cli.commands import run_command
+from fireside.cli.progress import progress_bar
 from fireside.index.chunks import Progress
 
 LONG = "".join(f"    moor_line_{number} = winch.pull(line={number}, force='{'x' * 90}')\n" for number in range(30))
@@ -47,9 +47,9 @@ def test_the_first_search_builds_the_index_and_answers(dock, capsys):
     assert run_command(["search", "release", "the", "winch", "--json"]) == 0
     printed = capsys.readouterr()
     answer = json.loads(printed.out)
-    assert list(answer) == ["query", "hits", "generation", "pending"]
+    assert list(answer) == ["query", "results", "generation", "pending", "note"]
     assert (answer["query"], answer["generation"], answer["pending"]) == ("release the winch", 1, 0)
-    hit = answer["hits"][0]
+    hit = answer["results"][0]
     assert list(hit) == ["path", "start_line", "end_line", "score", "symbol", "text", "reasons"]
     assert (hit["path"], hit["start_line"]) == ("dock/mooring.py", 1)
     assert hit["text"].startswith("class Winch:")
@@ -87,23 +87,58 @@ def test_nothing_found_is_no_error(dock, capsys):
     assert run_command(["search", "zzzz"]) == 0
     assert "nothing found in 2 files" in capsys.readouterr().out
     assert run_command(["search", "zzzz", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["hits"] == []
+    assert json.loads(capsys.readouterr().out)["results"] == []
     assert run_command(["search", "winch", "--lang", "cobol"]) == 0
-    assert "--lang" in capsys.readouterr().out
+    assert "no file here is cobol; there are lua, python" in capsys.readouterr().out
 
 
 def test_filters_reach_the_index(dock, capsys):
     assert run_command(["search", "a pelican winch", "--json", "--lang", "lua"]) == 0
-    assert [hit["path"] for hit in json.loads(capsys.readouterr().out)["hits"]] == ["dock/notes.lua"]
+    assert [hit["path"] for hit in json.loads(capsys.readouterr().out)["results"]] == ["dock/notes.lua"]
     assert run_command(["search", "a pelican winch", "--json", "--path", "*.py", "--limit", "1"]) == 0
-    assert [hit["path"] for hit in json.loads(capsys.readouterr().out)["hits"]] == ["dock/mooring.py"]
+    assert [hit["path"] for hit in json.loads(capsys.readouterr().out)["results"]] == ["dock/mooring.py"]
     assert run_command(["search", "winch", "--json", "--tests"]) == 0
-    assert json.loads(capsys.readouterr().out)["hits"] == []
+    assert json.loads(capsys.readouterr().out)["results"] == []
 
 
 def test_a_query_of_100_kB_is_answered(dock, capsys):
     assert run_command(["search", "winch " * 17_000, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["hits"]
+    assert json.loads(capsys.readouterr().out)["results"]
+
+
+@pytest.fixture
+def shop(dock: Path) -> Path:
+    root = dock.parent / "shop"
+    root.mkdir()
+    (root / "winch.py").write_text("def winch(price):\n    return price\n")
+    return root
+
+
+def test_several_roots_are_one_answer_and_each_hit_says_where_it_is_from(dock, shop, capsys):
+    words = ["search", "release the winch", "--root", str(dock), "--root", str(shop)]
+    assert run_command([*words, "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert list(answer) == ["query", "results", "generation", "pending", "note", "roots"]
+    assert (answer["results"][0]["root"], answer["results"][0]["path"]) == ("dock", "dock/mooring.py")
+    assert {hit["root"] for hit in answer["results"]} == {"dock", "shop"}
+    assert [(one["root"], one["folder"], one["generation"], one["pending"]) for one in answer["roots"]] == [
+        ("dock", str(dock), 1, 0),
+        ("shop", str(shop), 1, 0),
+    ]
+    assert run_command([*words, "--limit", "1"]) == 0
+    assert capsys.readouterr().out.startswith("[dock] dock/mooring.py:1-3  Winch\n")
+    assert run_command(["search", "winch(price)", "--root", str(dock), "--root", str(shop), "--limit", "1"]) == 0
+    assert capsys.readouterr().out.startswith("[shop] winch.py:1-2  winch\n")
+
+
+def test_a_definition_comes_first_whichever_root_it_is_in(dock, shop, capsys):
+    assert run_command(["search", "Winch.release", "--json", "--root", str(shop), "--root", str(dock)]) == 0
+    assert json.loads(capsys.readouterr().out)["results"][0]["root"] == "dock"
+
+
+def test_one_of_several_roots_that_is_missing_is_said(dock, capsys):
+    assert run_command(["search", "winch", "--root", str(dock), "--root", "missing"]) == 1
+    assert "missing does not exist" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,15 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]):
     assert run_command(["--help"]) == 0
     shown = capsys.readouterr().out
     assert all(f"  {name} " in shown for name in COMMANDS)
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("name", ["edit", "models", "config"])
+def test_a_command_that_needs_another_shows_which_there_are(name: str, capsys: pytest.CaptureFixture[str]):
+    assert run_command([name]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "\nCommands:\n  " in shown.err
 
 
 @pytest.mark.parametrize("words", [["--version"], ["-V"]])
@@ -37,8 +46,8 @@ def test_the_version_is_told(words: list[str], capsys: pytest.CaptureFixture[str
 
 
 def test_a_misspelt_command_names_the_closest(capsys: pytest.CaptureFixture[str]):
-    assert run_command(["serach", "x"]) == 2
-    assert "Did you mean search?" in capsys.readouterr().err
+    assert run_command(["compleet", "x"]) == 2
+    assert "Did you mean complete" in capsys.readouterr().err
 
 
 def test_a_question_without_a_command_is_told_how_to_ask(capsys: pytest.CaptureFixture[str]):
@@ -51,6 +60,15 @@ def test_an_unknown_option_is_a_usage_error_that_names_the_help(capsys: pytest.C
     shown = capsys.readouterr().err
     assert "--nonsense" in shown
     assert "fireside search --help" in shown
+
+
+@pytest.mark.parametrize("words", [["search", "erase"], ["map"], ["index"]])
+def test_a_setting_for_this_run_counts_where_no_model_is_asked_too(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    assert run_command(["--set", "index.nonsense=1", *words]) == 1
+    assert "index.nonsense" in capsys.readouterr().err
 
 
 def test_set_takes_a_key_and_a_value(capsys: pytest.CaptureFixture[str]):

@@ -1,10 +1,9 @@
 """A prompt that does not fit is refused with numbers, never cut in silence."""
 
-from dataclasses import replace
-
 from fireside.core.errors import ContextTooLong
 from fireside.core.messages import Message
 from fireside.core.requests import Sampling
+from fireside.core.values import replace
 from support.answers import check_error, failure, read
 from support.subject import Says, Subject
 

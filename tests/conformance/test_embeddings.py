@@ -2,12 +2,12 @@
 
 import asyncio
 import math
-from dataclasses import replace
 
 import pytest
 
 from fireside.core.errors import FiresideError, Invalid, ModelNotFound
 from fireside.core.requests import Vectors
+from fireside.core.values import replace
 from support.answers import GUARD, check_error
 from support.subject import Subject
 

@@ -1,9 +1,9 @@
 """Every way to fail is told by its kind, in one line, with a remedy, and leaves the engine whole."""
 
 import asyncio
-from dataclasses import replace
 
 from fireside.core.errors import ErrorKind, FiresideError, ModelNotFound
+from fireside.core.values import replace
 from support.answers import check_error, failure, read
 from support.subject import KINDS, MID_STREAM, RETRY_AFTER, Fault, Says, Subject
 

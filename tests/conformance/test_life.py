@@ -3,7 +3,6 @@
 import asyncio
 import time
 from contextlib import aclosing
-from dataclasses import replace
 from typing import get_args
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from fireside.core.errors import FiresideError, Invalid, ModelNotFound
 from fireside.core.messages import Message
 from fireside.core.requests import Sampling
+from fireside.core.values import replace
 from fireside.engines.engine import Boundary, PullProgress
 from fireside.models.card import Capability
 from support.answers import GUARD, check_error, read

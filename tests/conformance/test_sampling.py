@@ -1,10 +1,9 @@
 """How tokens are drawn, and where they stop."""
 
-from dataclasses import replace
-
 import pytest
 
 from fireside.core.requests import Sampling
+from fireside.core.values import replace
 from support.answers import read
 from support.subject import Says, Subject
 

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from fireside.context.project import Project, imported_stems
-from fireside.core.errors import NotPermitted
+from fireside.core.errors import Invalid, NotPermitted
 from fireside.index.index import Index
+from fireside.workspace.grep import Query
 from fireside.workspace.workspace import Workspace
 
 FILES = {
@@ -55,6 +56,58 @@ def test_neighbours_of_a_file_outside_are_refused(project):
 def test_a_neighbour_deleted_since_is_left_out(project):
     (project.root / "lib/deep/engine.py").unlink()
     assert project.neighbours("app/main.py", limit=1)[0].path == "app/view.py"
+
+
+def test_definitions_come_before_prose_and_source_before_tests(project):
+    (project.root / "tests").mkdir()
+    (project.root / "tests/test_start.py").write_text("def start(): ...\n\n\ndef Start(): ...\n")
+    (project.root / "START.md").write_text("# start\n")
+    project.update()
+    assert [one.path for one in project.symbols("start")] == [
+        "lib/deep/engine.py",
+        "tests/test_start.py",
+        "START.md",
+        "tests/test_start.py",
+    ]
+
+
+def test_the_body_of_a_definition_is_read_from_disk(project):
+    (symbol,) = project.symbols("start")
+    assert project.body(symbol) == "def start(): ..."
+    (project.root / "lib/deep/engine.py").unlink()
+    assert project.body(symbol) is None
+
+
+def test_the_body_behind_a_link_that_leads_out_is_not_read(project, tmp_path):
+    (symbol,) = project.symbols("start")
+    (tmp_path / "outside.py").write_text("def start(): ...\n")
+    (project.root / "lib/deep/engine.py").unlink()
+    (project.root / "lib/deep/engine.py").symlink_to(tmp_path / "outside.py")
+    assert project.body(symbol) is None
+
+
+def test_hits_whose_file_has_gone_since_are_not_related(project):
+    for name in ("one", "two", "three"):
+        (project.root / f"lib/{name}.py").write_text("ballast_keel = rudder_stock\n")
+    project.update()
+    (project.root / "lib/two.py").unlink()
+    chunk, hits = project.related("lib/one.py", 1)
+    assert chunk.path == "lib/one.py"
+    assert [hit.chunk.path for hit in hits] == ["lib/three.py"]
+
+
+def test_grep_knows_languages_also_of_files_without_an_extension(project):
+    (project.root / "run").write_text("#!/bin/bash\nhelp=1\n")
+    assert [one.path for one in project.grep(Query("help"), language="shell").matches] == ["run"]
+    assert [one.path for one in project.grep(Query("help"), language="ts", path="widgets").matches] == [
+        "web/widgets/menu.ts"
+    ]
+
+
+def test_a_home_folder_is_not_searched_through(project):
+    wide = Project(project.workspace, project.index, too_wide=True)
+    with pytest.raises(Invalid, match="not a project"):
+        wide.grep(Query("x"))
 
 
 def test_languages_are_counted(project):

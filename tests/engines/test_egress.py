@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from fireside.core.errors import ConnectionFailed, Invalid, NotPermitted
 from fireside.engines.egress import Egress, EgressSettings, Errand, boundary_of, classify, normal_host
 from fireside.engines.engine import Boundary
-from fireside.engines.ledger import Ledger, Verdict, verify
+from fireside.engines.ledger import Ledger
+from fireside.records.chain import Verdict, verify
 
 SHARED = ipaddress.ip_network("100.64.0.0/10")
 MACHINE, NETWORK, CLOUD = Boundary.MACHINE, Boundary.NETWORK, Boundary.CLOUD
@@ -175,6 +176,32 @@ def test_an_engine_that_promised_to_stay_near_never_reaches_farther(address, wit
         assert guard.check("api.example.com", str(address), within) <= within
     except NotPermitted:
         assert classify(str(address)) > within
+
+
+NEAR_AND_FAR = st.one_of(st.sampled_from([*ADDRESSES, *HOSTS]), st.ip_addresses().map(str))
+
+
+@settings(deadline=None, max_examples=100)
+@given(NEAR_AND_FAR, st.sampled_from([MACHINE, NETWORK, CLOUD]))
+def test_what_is_admitted_at_once_would_have_been_admitted_and_is_near(host, within):
+    guard = Egress(EgressSettings(allow_hosts=("*.example.com", "8.8.8.8")), Ledger(Path("never-written")))
+    asked = {"method": "POST", "size": 12, "errand": Errand("box", "chat", within)}
+    for _ in range(2):
+        at_once = guard.admit_near(host, 80, **asked)
+        if at_once is not None:
+            assert at_once == asyncio.run(guard.admit(host, 80, **asked))
+            assert all(classify(address) is not CLOUD for address in at_once.addresses)
+    literal = host in ADDRESSES
+    assert (at_once is not None) >= (literal and classify(host) <= min(within, NETWORK))
+
+
+def test_what_settings_allow_is_never_admitted_without_its_line(tmp_path):
+    guard = egress(tmp_path)
+    asked = {"method": "POST", "size": 12, "errand": Errand()}
+    assert guard.admit_near("203.0.113.7", 80, **asked) is None
+    guard.settings = EgressSettings(allow_hosts=("203.0.113.7",))
+    assert guard.admit_near("203.0.113.7", 80, **asked) is None
+    assert guard.admit_near("127.0.0.1", 80, **asked).addresses == ("127.0.0.1",)
 
 
 def names(monkeypatch: pytest.MonkeyPatch, **found: list[str]) -> None:

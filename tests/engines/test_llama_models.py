@@ -1,11 +1,11 @@
 import shutil
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from fireside.core.errors import FiresideError, Invalid, ModelNotFound
+from fireside.core.values import replace
 from fireside.engines.spec import ChildSpec
 from fireside.engines.supervisor import Supervisor
 from fireside.models.card import ModelCard

@@ -1,12 +1,12 @@
 import json
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from fireside.core.errors import Invalid
 from fireside.core.requests import ResponseFormat, Sampling
+from fireside.core.values import replace
 from fireside.engines.llama_schema import WORDS, check_schema
 from fireside.engines.llama_server import LlamaServerEngine
 from fireside.models.card import ModelCard

@@ -1,7 +1,6 @@
 """The Ollama engine against a server that keeps Ollama's contract, and breaks it on demand."""
 
 import json
-from dataclasses import replace
 
 import pytest
 
@@ -14,6 +13,7 @@ from fireside.core.errors import (
 from fireside.core.events import EventBus
 from fireside.core.messages import Message, ToolSpec
 from fireside.core.requests import ChatRequest, CompletionRequest, Sampling
+from fireside.core.values import replace
 from fireside.engines.egress import Egress, EgressSettings
 from fireside.engines.engine import Boundary
 from fireside.engines.ledger import Ledger
@@ -129,6 +129,31 @@ async def test_fill_in_the_middle_is_sent_raw_and_never_as_a_suffix(fake, engine
     assert body["prompt"].index("<P>def f()") < body["prompt"].index("<S>\n\nprint") < body["prompt"].index("<M>")
     stop = ["\n\n", "<END>", "<P>", "<S>", "<M>"]
     assert body["options"] == {"temperature": 0.0, "num_predict": 9, "stop": stop, "num_ctx": 8192}
+
+
+async def test_a_raw_prompt_goes_as_it_is_whatever_the_model_can(fake, engine):
+    fake.rehearse("and so on")
+    request = CompletionRequest("Once <S> upon", raw=True, max_tokens=9, sampling=Sampling(temperature=0.7))
+    answer = await read(engine.complete(request, replace(CODER, fim=None)))
+    body = fake.asked("/api/generate")[-1]
+    assert (answer.text, body["prompt"], body["raw"]) == ("and so on", "Once <S> upon", True)
+    assert body["options"] == {"temperature": 0.7, "num_predict": 9, "num_ctx": 8192}
+
+
+async def test_a_request_says_how_long_the_model_stays_else_the_settings_do(fake, engine):
+    await read(engine.chat(ask(), CODER))
+    await read(engine.chat(ask(keep_alive=0), CODER))
+    await engine.warm(ChatRequest((), keep_alive=-1), CODER)
+    assert [body["keep_alive"] for body in fake.asked("/api/chat")] == ["5m", 0]
+    assert fake.asked("/api/generate")[-1]["keep_alive"] == -1
+
+
+async def test_what_is_in_memory_is_told_with_its_size_and_when_it_leaves(fake, engine):
+    await read(engine.chat(ask(), CODER))
+    (resident,) = (await engine.health()).residents
+    assert (resident.name, resident.context) == (CODER.name, 8192)
+    assert resident.size > 0
+    assert resident.expires is not None
 
 
 async def test_a_model_without_fill_in_tokens_is_refused(engine):

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 
 import pytest
 
@@ -19,6 +18,7 @@ from fireside.core.errors import (
 from fireside.core.events import EventBus
 from fireside.core.messages import Message, ToolCall, ToolSpec
 from fireside.core.requests import ChatRequest, CompletionRequest, Sampling
+from fireside.core.values import replace
 from fireside.engines.base_url import base_url
 from fireside.engines.egress import Egress, EgressSettings
 from fireside.engines.engine import Boundary

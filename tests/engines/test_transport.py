@@ -1,39 +1,25 @@
 """Requests and streams over real sockets: every phase has its limit, every failure its kind, and closing is at once."""
 
 import asyncio
-import json
 import socket
 import ssl
-import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 from pathlib import Path
 
-import aiohttp
-import filelock
 import pytest
 
 from fireside.core.errors import (
     ConnectionFailed,
-    FiresideError,
     Invalid,
-    ModelNotFound,
-    NotPermitted,
-    OutOfResources,
-    RateLimited,
     TimedOut,
 )
-from fireside.engines.egress import Egress, EgressSettings, Errand
-from fireside.engines.engine import Boundary
-from fireside.engines.ledger import Ledger
-from fireside.engines.reply import Response, explain, public_url, retry_after
-from fireside.engines.transport import Timeouts, Transport, failure
+from fireside.engines.transport import Timeouts, Transport
 from support.answers import GUARD, check_error
 from support.fake_http import FakeReply, Faults
 from support.fake_openai import FakeOpenAI
+from support.raw_http import failing, opened
 from support.subjects import nowhere
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
@@ -43,9 +29,8 @@ Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 @pytest.fixture
 async def transport(tmp_path: Path) -> AsyncIterator[Transport]:
-    made = Transport(Egress(EgressSettings(), Ledger(tmp_path / "egress.jsonl")))
-    yield made
-    await made.aclose()
+    async with opened(tmp_path) as made:
+        yield made
 
 
 @pytest.fixture
@@ -93,18 +78,6 @@ def has_ipv6() -> bool:
     except OSError:
         return False
     return True
-
-
-async def body_of(transport: Transport, url: str, **options) -> bytes:
-    async with asyncio.timeout(GUARD), transport.stream("POST", url, json={}, **options) as stream:
-        return b"".join([chunk async for chunk in stream.chunks()])
-
-
-async def failing(transport: Transport, url: str, **options) -> FiresideError:
-    with pytest.raises(FiresideError) as caught:
-        await body_of(transport, url, **options)
-    check_error(caught.value)
-    return caught.value
 
 
 # What works
@@ -241,35 +214,6 @@ async def test_what_is_not_http_is_a_protocol_error(transport):
         error = await failing(transport, url)
     assert error.context["cause"] == "protocol"
     assert "port" in error.remedy
-
-
-async def test_a_plain_port_asked_for_tls_says_so(transport):
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read(16)
-        writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
-        await writer.drain()
-        writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    error = await failing(transport, f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}")
-    server.close()
-    assert (error.context["cause"], error.retryable) == ("tls", False)
-    assert "http://" in error.remedy
-
-
-async def test_a_certificate_nobody_vouches_for_is_a_tls_error(transport, tmp_path):
-    key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
-    words = f"req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=box -keyout {key} -out {cert}"
-    try:
-        subprocess.run(["openssl", *words.split()], check=True, capture_output=True)
-    except FileNotFoundError:
-        pytest.skip("no openssl here to make a certificate with")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(cert, key)
-    async with serving(silent, context) as url:
-        error = await failing(transport, url)
-    assert error.context["cause"] == "tls"
-    assert "certificate" in error.message
 
 
 async def test_a_name_nobody_knows_is_a_dns_error(transport, monkeypatch):
@@ -430,241 +374,7 @@ async def test_leaving_early_closes_the_connection(transport, fake):
         await fake.aborted.wait()
 
 
-# The egress
-
-
-async def test_an_outside_address_is_never_connected_to(transport, monkeypatch):
-    def connect(self, address):
-        raise AssertionError(f"tried to reach {address}")
-
-    monkeypatch.setattr(socket.socket, "connect", connect)
-    for url in ("http://203.0.113.7/", "http://[2606:4700::1111]/", "http://134744072/", "http://[::ffff:8.8.8.8]/"):
-        assert isinstance(await failing(transport, url), NotPermitted)
-
-
-async def test_a_redirect_to_an_outside_host_is_not_followed(transport, fake):
-    fake.faults.redirect = "https://user:hidden@evil.example.com/v1?key=hidden"
-    answer = await transport.request("GET", f"{fake.url}/v1/models")
-    assert answer.status == 307
-    error = explain(answer)
-    assert isinstance(error, Invalid)
-    assert "evil.example.com" in error.message
-    assert "hidden" not in error.message
-
-
-async def test_a_redirect_that_is_followed_passes_the_egress_again(transport, fake):
-    fake.faults.redirect = "http://203.0.113.7/model.gguf"
-    with pytest.raises(NotPermitted):
-        async with transport.stream("GET", f"{fake.url}/v1/models", redirects=3):
-            pass
-
-
-async def test_a_redirect_takes_no_key_to_another_host(transport, fake):
-    async with FakeOpenAI() as other:
-        fake.faults.redirect = f"{other.url}/v1/models"
-        headers = {"Authorization": "Bearer hidden", "X-Api-Key": "hidden", "X-Own": "yes"}
-        async with transport.stream("GET", f"{fake.url}/v1/models", headers=headers, redirects=1) as stream:
-            assert stream.status == 200
-        assert fake.requests[0].headers["Authorization"] == "Bearer hidden"
-        assert "hidden" not in str(other.requests[0].headers)
-        assert other.requests[0].headers["X-Own"] == "yes"
-
-
-async def test_redirects_in_a_circle_end(transport, fake):
-    fake.faults.redirect = "/v1/models"
-    async with transport.stream("GET", f"{fake.url}/v1/models", redirects=3) as stream:
-        assert stream.status == 307
-    assert len(fake.requests) == 4
-
-
-async def test_a_name_that_moves_outside_after_it_was_judged_gains_nothing(transport, fake, monkeypatch):
-    """DNS rebinding: the connection goes to the address that was judged."""
-    asked = []
-
-    def getaddrinfo(host, port, *args, **kwargs):
-        asked.append(host)
-        address = "127.0.0.1" if len(asked) == 1 else "203.0.113.7"
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
-
-    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    url = fake.url.replace("127.0.0.1", "box.lan") + "/v1/models"
-    assert (await transport.request("GET", url)).ok
-    with pytest.raises(NotPermitted):
-        await transport.request("GET", url)
-
-
-@pytest.fixture
-def outside_is_here(monkeypatch):
-    """An outside host, as far as the egress can tell, that is really a server of this test."""
-    from fireside.engines import egress
-
-    monkeypatch.setattr(egress, "classify", lambda address: Boundary.CLOUD)
-    monkeypatch.setattr(egress, "is_local_name", lambda name: False)
-
-
-async def test_the_line_is_in_the_ledger_before_the_request_arrives(transport, fake, outside_is_here):
-    transport.egress.settings = EgressSettings(allow_hosts=("127.0.0.1",))
-    seen = []
-    choose = fake.choose
-    fake.choose = lambda asked: (seen.append(transport.egress.ledger.verify().entries), choose(asked))[1]
-    body = {"model": "fake-coder", "messages": [{"role": "user", "content": "a secret plan"}]}
-    for _ in range(2):
-        url = f"{fake.url}/v1/chat/completions?key=hidden"
-        await transport.request("POST", url, json=body, errand=Errand("far", "chat"))
-    assert seen == [1, 2]
-    assert len(fake.peers) == 1, "a connection kept alive is recorded for each request too"
-    text = transport.egress.ledger.path.read_text()
-    assert "hidden" not in text
-    assert "plan" not in text
-    assert json.loads(text.splitlines()[0])["engine"] == "far"
-
-
-async def test_a_connection_kept_from_before_a_name_moved_is_recorded_all_the_same(transport, fake, monkeypatch):
-    """The name leads to the network now; the connection that is still open leads outside, and is used."""
-    from fireside.engines import egress
-
-    monkeypatch.setattr(
-        egress, "classify", lambda address: Boundary.CLOUD if address == "127.0.0.1" else Boundary.NETWORK
-    )
-    monkeypatch.setattr(egress, "resolve", resolve := Resolved("127.0.0.1"))
-    transport.egress.settings = EgressSettings(allow_hosts=("box.lan",))
-    url = fake.url.replace("127.0.0.1", "box.lan") + "/v1/models"
-    await transport.request("GET", url)
-    resolve.address = "192.168.1.20"
-    await transport.request("GET", url)
-    assert len(fake.peers) == 1
-    assert transport.egress.ledger.verify().entries == 2
-
-
-class Resolved:
-    """A name server that knows one address for everything."""
-
-    def __init__(self, address: str) -> None:
-        self.address = address
-
-    async def __call__(self, name: str, port: int) -> tuple[str, ...]:
-        return (self.address,)
-
-
-async def test_an_outside_host_that_was_not_allowed_sees_nothing(transport, fake, outside_is_here):
-    assert isinstance(await failing(transport, f"{fake.url}/v1/chat/completions"), NotPermitted)
-    assert fake.requests == []
-
-
-async def test_an_outside_host_sees_nothing_when_the_ledger_cannot_be_written(transport, fake, outside_is_here):
-    transport.egress.settings = EgressSettings(allow_hosts=("127.0.0.1",))
-    transport.egress.ledger.path.mkdir()
-    assert isinstance(await failing(transport, f"{fake.url}/v1/chat/completions"), NotPermitted)
-    assert fake.requests == []
-
-
-async def test_who_holds_the_ledger_is_named_and_not_the_server(transport, fake, outside_is_here):
-    transport.egress.settings = EgressSettings(allow_hosts=("127.0.0.1",))
-    with filelock.FileLock(f"{transport.egress.ledger.path}.lock"):
-        error = await failing(transport, f"{fake.url}/v1/chat/completions")
-    assert (type(error), error.context["cause"]) == (NotPermitted, "ledger")
-    assert "another process holds its lock" in error.message
-    assert fake.requests == []
-
-
-async def test_permission_withdrawn_holds_for_connections_that_are_open(transport, fake, outside_is_here):
-    transport.egress.settings = EgressSettings(allow_hosts=("127.0.0.1",))
-    assert (await transport.request("GET", f"{fake.url}/v1/models")).ok
-    transport.egress.settings = EgressSettings()
-    assert isinstance(await failing(transport, f"{fake.url}/v1/models"), NotPermitted)
-    assert len(fake.requests) == 1
-
-
-async def test_an_engine_that_promised_to_stay_near_sends_nothing_farther(transport, fake, outside_is_here):
-    transport.egress.settings = EgressSettings(allow_hosts=("127.0.0.1",))
-    near = Errand("box", "chat", Boundary.NETWORK)
-    assert isinstance(await failing(transport, f"{fake.url}/v1/models", errand=near), NotPermitted)
-    assert fake.requests == []
-
-
-# Explaining
-
-
-PAGE = b"<!DOCTYPE html><html><head><title>Router\n login</title></head></html>"
-
-
-def answer(status: int, body: bytes = b"", **headers: str) -> Response:
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Response(status, named, body, "http://box:8000/v1/models")
-
-
-@pytest.mark.parametrize("status", [200, 400, 404, 405])
-def test_a_web_page_is_called_one(status):
-    error = explain(answer(status, PAGE, content_type="text/html; charset=utf-8"))
-    assert isinstance(error, ConnectionFailed)
-    assert not error.retryable
-    assert "web page (Router login)" in error.message
-    assert "port" in error.remedy
-
-
-@pytest.mark.parametrize(("status", "retryable"), [(500, True), (502, True), (503, True)])
-def test_the_error_page_of_a_proxy_is_worth_another_try(status, retryable):
-    assert explain(answer(status, PAGE, content_type="text/html")).retryable is retryable
-
-
-def test_an_empty_403_is_about_the_host_header():
-    error = explain(answer(403))
-    assert isinstance(error, NotPermitted)
-    assert "host_header" in error.remedy
-
-
-def test_http_sent_to_an_https_port_says_so():
-    error = explain(answer(400, b"Client sent an HTTP request to an HTTPS server.\n"))
-    assert (error.context["cause"], error.retryable) == ("tls", False)
-
-
-def test_an_unknown_model_is_named():
-    error = explain(answer(404, b'{"error": "model \'m\' not found"}'), model="m")
-    assert isinstance(error, ModelNotFound)
-    assert "box:8000" in error.message
-
-
-@pytest.mark.parametrize(("header", "seconds"), [("7", 7.0), ("0.5", 0.5), ("-3", 0.0), ("", None), ("soon", None)])
-def test_the_time_to_wait_is_read(header, seconds):
-    assert retry_after(header) == seconds
-
-
-def test_a_date_to_wait_for_is_read():
-    now = datetime.now(UTC).replace(microsecond=0)
-    assert retry_after(format_datetime(now + timedelta(seconds=90), usegmt=True), now) == 90
-    assert retry_after(format_datetime(now - timedelta(seconds=90), usegmt=True), now) == 0
-
-
-def test_a_rate_limit_with_a_time_to_wait():
-    error = explain(answer(429, b'{"error": {"message": "slow down"}}', retry_after="12"))
-    assert isinstance(error, RateLimited)
-    assert error.context["retry_after"] == 12
-
-
-def test_a_busy_server_that_names_a_time_is_a_rate_limit_else_out_of_room():
-    assert isinstance(explain(answer(503, retry_after="2")), RateLimited)
-    busy = explain(answer(503))
-    assert isinstance(busy, OutOfResources)
-    assert busy.retryable
-
-
-@pytest.mark.parametrize("body", [b"", b"{", b'{"data": [', b"[1]", PAGE, b'{"error": {"message": "no"}}'])
-def test_a_successful_answer_that_is_none_is_an_error(body):
-    with pytest.raises(FiresideError) as caught:
-        answer(200, body).object()
-    check_error(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("url", "shown"),
-    [
-        ("http://user:word@box:1/v1?key=1#x", "http://box:1/v1"),
-        ("https://[::1]:8/a/b", "https://[::1]:8/a/b"),
-        ("not a url", "not a url"),
-    ],
-)
-def test_a_url_is_shown_without_its_secrets(url, shown):
-    assert public_url(url) == shown
+# Encodings and nesting
 
 
 async def test_replies_in_any_encoding_are_read(transport, fake):
@@ -674,10 +384,11 @@ async def test_replies_in_any_encoding_are_read(transport, fake):
     assert whole["choices"][0]["message"]["content"] == "né 👍"
 
 
-def test_a_request_that_could_not_be_written_is_a_reset_and_so_sent_once_more():
-    """aiohttp wraps it without a number: the server closed the kept-alive connection between the look and the write."""
-    wrapped = aiohttp.ClientOSError(None, "Can not write request body for http://127.0.0.1:1/")
-    wrapped.__cause__ = aiohttp.ClientConnectionResetError("Cannot write to closing transport")
-    error = failure(wrapped, "http://127.0.0.1:1/", phase="load", seconds=1.0)
-    assert error.context["cause"] == "reset"
-    assert error.retryable
+async def test_json_nested_deeper_than_it_can_be_written_is_refused_and_never_sent(transport, fake):
+    deep: object = 1
+    for _ in range(300):
+        deep = [deep]
+    with pytest.raises(Invalid, match="written as JSON") as caught:
+        await transport.request("POST", f"{fake.url}/v1/chat/completions", json={"messages": deep})
+    check_error(caught.value)
+    assert not fake.requests

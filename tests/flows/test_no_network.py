@@ -1,34 +1,16 @@
 """The flows again in a network namespace that has a loopback and nothing else: no route, no name server, no way out."""
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from support.namespaces import BEGIN, namespace
+
 FLOWS = Path(__file__).parent
 INSIDE = "FIRESIDE_TEST_NAMESPACE"
-
-# Brings the loopback up (SIOCSIFFLAGS, IFF_UP | IFF_RUNNING), then becomes pytest.
-BEGIN = """
-import fcntl, os, socket, struct, sys
-with socket.socket() as control:
-    fcntl.ioctl(control, 0x8914, struct.pack("16sh", b"lo", 0x41))
-os.execv(sys.executable, [sys.executable, "-m", "pytest", *sys.argv[1:]])
-"""
-
-
-def namespace() -> list[str]:
-    """The command that runs another one in a fresh network namespace; empty where this system has none."""
-    for command in (["unshare", "-n"], ["unshare", "-rn"]):
-        if (
-            shutil.which("unshare")
-            and subprocess.run([*command, "true"], capture_output=True, check=False).returncode == 0
-        ):
-            return command
-    return []
 
 
 @pytest.mark.skipif(INSIDE in os.environ, reason="these are the flows that run inside the namespace")
@@ -39,7 +21,7 @@ def test_every_flow_works_where_there_is_no_network_at_all():
     assert command, "CI must be able to make a network namespace"
     selected = ["-m", "not slow and not hf", "-p", "no:cacheprovider"]
     done = subprocess.run(
-        [*command, sys.executable, "-c", BEGIN, str(FLOWS), *selected],
+        [*command, sys.executable, "-c", BEGIN, sys.executable, "-m", "pytest", str(FLOWS), *selected],
         env={**os.environ, INSIDE: "1"},
         capture_output=True,
         text=True,

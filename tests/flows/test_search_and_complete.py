@@ -14,7 +14,7 @@ def test_search_finds_the_lines_as_json(harbour: Path):
     found = json.loads(done.stdout)
     assert found["query"] == "height of the tide"
     assert found["pending"] == 0
-    best = found["hits"][0]
+    best = found["results"][0]
     assert best["path"] == "harbour/tides.py"
     assert best["start_line"] <= 6 <= best["end_line"]
     assert {"score", "symbol", "text"} <= best.keys()
@@ -26,7 +26,7 @@ def test_a_changed_file_is_seen_by_the_next_search(harbour: Path):
         'def assign_pilot(ship):\n    """Give the ship a pilot."""\n    return ship\n'
     )
     done = fireside("search", "assign_pilot", "--json", cwd=harbour)
-    assert json.loads(done.stdout)["hits"][0]["path"] == "harbour/pilots.py"
+    assert json.loads(done.stdout)["results"][0]["path"] == "harbour/pilots.py"
 
 
 def test_a_line_is_completed_without_any_model(harbour: Path):
@@ -57,7 +57,7 @@ def test_a_place_without_a_line_is_a_usage_error(harbour: Path):
 
 def test_a_named_folder_is_searched_and_nothing_above_it(harbour: Path):
     done = fireside("search", "allocate_berth", "--root", str(harbour / "tests"), "--json", cwd=harbour)
-    assert {hit["path"] for hit in json.loads(done.stdout)["hits"]} == {"test_berths.py"}
+    assert {hit["path"] for hit in json.loads(done.stdout)["results"]} == {"test_berths.py"}
 
 
 def test_a_home_folder_is_not_taken_for_a_project(own_home: Path):

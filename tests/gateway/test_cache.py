@@ -1,17 +1,16 @@
 """What may be answered from memory, and what may not."""
 
-from dataclasses import replace
-
 import pytest
 
 from fireside.core.errors import OutOfResources
 from fireside.core.messages import Message, ToolCall, ToolSpec
 from fireside.core.requests import ChatRequest, Delta, Priority, ResponseFormat, Sampling, Usage
+from fireside.core.values import replace
 from fireside.engines.engine import Boundary
 from fireside.engines.scripted import Reply, ScriptedEngine
 from fireside.gateway.cache import ResponseCache
 from fireside.gateway.signals import CacheHit, FirstToken
-from support.gateways import ask, card, deltas_of, fill, opened
+from support.gateways import ask, card, deltas_of, fill, opened, text_of
 
 ZERO = Sampling(temperature=0)
 BASE = ChatRequest((Message("user", "hi"),), sampling=ZERO)
@@ -145,3 +144,12 @@ async def test_no_bytes_turn_it_off():
         for _ in range(2):
             await deltas_of(gateway.chat(ask(sampling=ZERO)))
         assert len(engine.requests) == 2
+
+
+async def test_a_request_with_a_number_no_key_can_hold_is_answered_and_not_kept():
+    engine = ScriptedEngine("first", "second", name="a")
+    tool = ToolSpec("f", "", {"type": "object", "maxProperties": 10**40})
+    async with opened(engine) as (gateway, _):
+        for word in ("first", "second"):
+            answer = gateway.chat(ask(sampling=Sampling(temperature=0), tools=(tool,)))
+            assert await text_of(answer) == word

@@ -10,8 +10,8 @@ from fireside.core.errors import ConnectionFailed, Invalid, ModelNotFound, RateL
 from fireside.core.requests import Priority
 from fireside.engines.engine import Boundary, EngineHealth
 from fireside.engines.scripted import Reply, ScriptedEngine
-from fireside.gateway.gateway import GatewaySettings
 from fireside.gateway.routes import Choice
+from fireside.gateway.settings import GatewaySettings
 from fireside.gateway.signals import PullMoved, Queued, RequestFinished
 from support.gateways import Moody, Unpullable, ask, card, deltas_of, opened, text_of, until
 
@@ -150,7 +150,7 @@ async def test_an_engine_says_itself_how_much_it_takes_at_once_and_the_user_know
     for settings, running in (({}, 3), ({"parallel": {"a": 4}}, 4)):
         hold = asyncio.Event()
         engine = Wide(*[Reply("x", hold=hold)] * 6, name="a")
-        async with opened(engine, **settings) as (gateway, _):
+        async with opened(engine, typing_slots=0, **settings) as (gateway, _):
             tasks = [asyncio.create_task(text_of(gateway.chat(ask()))) for _ in range(6)]
             await until(lambda: sum(gateway.load()["a"]) == 6)
             assert gateway.load()["a"] == (running, 6 - running)

@@ -86,6 +86,46 @@ async def test_positions_are_told_each_time_they_change():
     assert order == ["watched"]
 
 
+def enter_all(queue: Queue, *priorities: Priority) -> list[bool]:
+    return [queue.enter(Ticket(priority)) for priority in priorities]
+
+
+def test_of_several_slots_one_is_kept_for_typing():
+    queue = Queue("box", parallel=3, kept=1)
+    assert enter_all(queue, Priority.BATCH, Priority.AGENT, Priority.CHAT) == [True, True, False]
+    assert enter_all(queue, Priority.TYPING, Priority.TYPING) == [True, False]
+
+
+def test_typing_passes_by_a_line_of_others_to_its_own_slot():
+    queue = Queue("box", parallel=2, kept=1)
+    first, second, typing = Ticket(Priority.BATCH), Ticket(Priority.BATCH), Ticket(Priority.TYPING)
+    assert [queue.enter(first), queue.enter(second), queue.enter(typing)] == [True, False, True]
+    queue.leave(typing)
+    assert second.since is None
+    queue.leave(first)
+    assert second.since is not None
+
+
+def test_a_single_slot_is_everybodys_and_what_is_kept_can_be_none():
+    assert enter_all(Queue("box", parallel=1, kept=1), Priority.BATCH) == [True]
+    assert enter_all(Queue("box", parallel=2, kept=0), Priority.BATCH, Priority.BATCH) == [True, True]
+    assert enter_all(Queue("box", parallel=2, kept=9), Priority.CHAT, Priority.CHAT) == [True, False]
+
+
+def test_a_change_wakes_only_those_whose_place_it_changes():
+    queue = Queue("box", parallel=1, max_waiting=200)
+    queue.enter(Ticket())
+    tickets = [Ticket() for _ in range(100)]
+    for ticket in tickets:
+        queue.enter(ticket)
+    for ticket in tickets:
+        ticket.moved.clear()
+    queue.leave(tickets[98])
+    assert [ticket.moved.is_set() for ticket in tickets] == [False] * 99 + [True]
+    queue.enter(Ticket(Priority.BATCH))
+    assert not tickets[0].moved.is_set()
+
+
 def test_a_full_line_refuses_with_an_estimate_of_when_to_come_back():
     clock = Clock()
     queue = Queue("box", parallel=1, max_waiting=1, clock=clock)
@@ -138,7 +178,7 @@ async def test_more_room_is_used_at_once():
 @pytest.mark.parametrize("seed", range(8))
 async def test_no_slot_is_lost_whoever_is_cancelled_and_whenever(seed):
     dice = random.Random(seed)
-    queue = Queue("box", parallel=dice.randint(1, 3), max_waiting=200)
+    queue = Queue("box", parallel=dice.randint(1, 3), kept=dice.randint(0, 1), max_waiting=200)
     peak = 0
 
     async def visit() -> None:

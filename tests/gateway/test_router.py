@@ -10,8 +10,10 @@ from fireside.core.messages import Message, ToolSpec
 from fireside.core.requests import ChatRequest, CompletionRequest, ResponseFormat
 from fireside.engines.engine import Boundary, EngineHealth
 from fireside.engines.scripted import ScriptedEngine
+from fireside.gateway.balance import Standing
 from fireside.gateway.catalog import Listing
-from fireside.gateway.router import Router, Wanted, wanted_by_chat, wanted_by_completion
+from fireside.gateway.plans import Wanted, wanted_by
+from fireside.gateway.router import Router
 from fireside.gateway.routes import Choice
 from support.gateways import card
 
@@ -35,9 +37,9 @@ def house(*cards, clouds=(), errors=None, aliases=None, routes=None, **options):
     return router, Listing(listed, errors or {})
 
 
-def labels(built, wanted=CHAT) -> list[str]:
+def labels(built, wanted=CHAT, request=None) -> list[str]:
     router, listing = built
-    return [candidate.label for candidate in router.plan(wanted, listing).candidates]
+    return [candidate.label for candidate in router.plan(wanted, listing, request).candidates]
 
 
 def failure(built, wanted):
@@ -99,25 +101,26 @@ def test_a_name_alone_means_every_engine_that_has_it_and_no_other_model():
 
 
 def test_of_two_engines_with_the_model_the_one_that_has_it_loaded_goes_first():
-    states = {"a": EngineHealth("ready"), "b": EngineHealth("ready", loaded=("m",))}
-    assert labels(house(card("m", "a"), card("m", "b"), health=states.get), named("m")) == ["m@b", "m@a"]
+    states = {"a": EngineHealth("idle"), "b": EngineHealth("ready", loaded=("m",))}
+    assert labels(house(card("m", "a"), card("m", "b"), health=lambda: states), named("m")) == ["m@b", "m@a"]
 
 
 def test_of_two_engines_with_the_model_the_less_busy_goes_first():
-    loads = {"a": 1.5, "b": 0.5}
-    assert labels(house(card("m", "a"), card("m", "b"), load=loads.__getitem__), named("m")) == ["m@b", "m@a"]
+    loads = {"a": Standing(1.5), "b": Standing(0.5)}
+    built = house(card("m", "a"), card("m", "b"), standing=lambda engine: loads[engine.name])
+    assert labels(built, named("m")) == ["m@b", "m@a"]
 
 
 def test_among_stand_ins_a_loaded_one_goes_first_but_what_is_loaded_does_not_choose_for_the_user():
     states = {"a": EngineHealth("ready", loaded=("n",))}
     cards = (card("m", "a"), card("n", "a"), card("o", "b"))
-    assert labels(house(*cards, health=states.get, aliases={"chat": "o@b"})) == ["o@b", "n@a"]
-    assert labels(house(*cards, health=states.get))[0] == "m@a"
+    assert labels(house(*cards, health=lambda: states, aliases={"chat": "o@b"})) == ["o@b", "n@a"]
+    assert labels(house(*cards, health=lambda: states))[0] == "m@a"
 
 
 def test_an_engine_known_to_be_down_goes_last_and_it_is_said_why():
     states = {"a": EngineHealth("down", "refused", "ollama serve"), "b": EngineHealth("ready")}
-    router, listing = house(card("m", "a"), card("n", "b"), health=states.get)
+    router, listing = house(card("m", "a"), card("n", "b"), health=lambda: states)
     plan = router.plan(CHAT, listing)
     assert [candidate.label for candidate in plan.candidates] == ["n@b", "m@a"]
     assert plan.skipped[0].label == "m@a"
@@ -125,7 +128,7 @@ def test_an_engine_known_to_be_down_goes_last_and_it_is_said_why():
 
 
 def test_the_only_candidate_is_asked_even_when_it_seems_down():
-    assert labels(house(card("m", "a"), health=lambda name: EngineHealth("down"))) == ["m@a"]
+    assert labels(house(card("m", "a"), health=lambda: {"a": EngineHealth("down")})) == ["m@a"]
 
 
 @pytest.mark.parametrize(
@@ -142,8 +145,7 @@ def test_the_only_candidate_is_asked_even_when_it_seems_down():
     ],
 )
 def test_what_a_request_needs_follows_from_the_request(request_, needs):
-    derive = wanted_by_chat if isinstance(request_, ChatRequest) else wanted_by_completion
-    assert derive(request_).needs == needs
+    assert wanted_by(request_).needs == needs
 
 
 def test_a_model_that_cannot_do_it_gives_way_to_one_that_can():
@@ -163,13 +165,13 @@ def test_a_named_model_that_cannot_write_is_an_error_that_says_so():
 
 
 def test_thinking_is_preferred_but_not_demanded():
-    wanted = wanted_by_chat(ChatRequest((Message("user", "hi"),), reasoning="high"))
+    wanted = wanted_by(ChatRequest((Message("user", "hi"),), reasoning="high"))
     assert labels(house(card("m", "a"), card("n", "a", "chat", "thinking")), wanted) == ["n@a"]
     assert labels(house(card("m", "a")), wanted) == ["m@a"]
 
 
 def test_a_prefix_without_suffix_is_completed_by_any_model_that_writes():
-    wanted = wanted_by_completion(CompletionRequest("a"))
+    wanted = wanted_by(CompletionRequest("a"))
     assert labels(house(card("e5", "a", "embed"), card("m", "b")), wanted) == ["m@b"]
     assert labels(house(card("m", "a"), card("coder", "a", "fim")), wanted) == ["coder@a"]
 
@@ -253,5 +255,5 @@ def test_a_choice_without_weight_is_asked_last():
 def test_one_session_keeps_to_one_model_of_a_route():
     built = house(card("m", "a"), card("n", "b"), card("o", "c"), routes=ROUTES)
     for session in map(str, range(10)):
-        wanted = Wanted("chat", "review", frozenset(("chat",)), session=session)
-        assert len({labels(built, wanted)[0] for _ in range(10)}) == 1
+        request = ChatRequest((Message("user", "hi"),), session=session)
+        assert len({labels(built, named("review"), request)[0] for _ in range(10)}) == 1

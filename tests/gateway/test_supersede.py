@@ -92,3 +92,18 @@ async def test_the_engines_own_errors_pass_through():
     async with opened(ScriptedEngine(name="a", error=TimedOut("slow"))) as (gateway, _):
         with pytest.raises(TimedOut):
             await deltas_of(gateway.complete(fill(supersedes="buffer")))
+
+
+async def test_a_reader_that_is_superseded_and_cancelled_is_cancelled():
+    engine = ScriptedEngine(slow(), name="a")
+    async with opened(engine) as (gateway, _):
+        reader = asyncio.create_task(deltas_of(gateway.complete(fill(supersedes="buffer"))))
+        await until(lambda: engine.running == 1)
+        newer = asyncio.create_task(deltas_of(gateway.complete(fill(supersedes="buffer"))))
+        await asyncio.sleep(0)
+        reader.cancel()
+        newer.cancel()
+        await asyncio.gather(newer, return_exceptions=True)
+        with pytest.raises(asyncio.CancelledError):
+            await reader
+        assert gateway.load() == {"a": (0, 0)}

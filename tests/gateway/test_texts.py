@@ -3,7 +3,7 @@
 from fireside.core.messages import Message, ToolCall
 from fireside.core.requests import ChatRequest, CompletionRequest, Snippet
 from fireside.engines.scripted import ScriptedEngine
-from fireside.gateway.texts import sendable
+from fireside.gateway.texts import scan, sendable
 from support.gateways import ask, fill, opened, text_of
 
 HALF = "caf\udce9 \ud83d"
@@ -37,4 +37,5 @@ def test_two_halves_that_belong_together_are_one():
 
 def test_what_can_be_sent_stays_as_it_is():
     request = ask("h\u00e9llo \U0001f600")
-    assert sendable(request) is request
+    assert scan(request) == (request, len("h\u00e9llo \U0001f600".encode()))
+    assert scan(request)[0] is request

@@ -188,6 +188,7 @@ def test_while_another_process_writes_the_old_generation_is_served_and_pending_i
     assert index.symbols("freshly_written")
 
 
+@pytest.mark.slow
 def test_without_a_generation_to_serve_the_second_process_waits(open_index, root, tmp_path):
     index = open_index()
     writer = start_writer(root, tmp_path / "index")

@@ -1,15 +1,26 @@
 """Questions, names, filters: what comes first and why."""
 
 import time
+from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from fireside.index.chunks import Hit
+from fireside.index.embed import Embedding
+from fireside.index.embedder import Embedder
 from fireside.index.index import Index
 from fireside.index.paths import kinds, matches
+from fireside.index.rank import Weights
+from fireside.index.related import related
+from fireside.index.static import StaticEmbedder, load
+from fireside.index.store import Store
+from fireside.index.vectors_numpy import NumpyVectors
 from fireside.workspace.workspace import Workspace
+from support.embedders import HashingEmbedder
 
 LONG = "".join(f"    step_{number} = prepare_cargo(step={number})\n" for number in range(30))
 PORT = {
@@ -132,6 +143,164 @@ def test_scores_fall_and_no_line_is_shown_twice(port):
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
     lines = [(hit.chunk.path, line) for hit in hits for line in range(hit.chunk.start_line, hit.chunk.end_line + 1)]
     assert len(lines) == len(set(lines))
+
+
+# --- by meaning
+
+
+ROWS = {
+    "store/rows.py": 'def delete_row(table, number):\n    """Delete one row."""\n    del table[number]\n',
+    "app/auth.py": "def authenticate(user, password):\n"
+    '    """Check the credentials of a user."""\n    return hash(password) == user.digest\n',
+    "app/colour.py": "def mix(red, blue):\n    return (red + blue) / 2\n",
+    "app/net.py": 'def connect(host, port):\n    """Open a socket to a server."""\n    return create_connection((host, port))\n',
+}
+
+
+@pytest.fixture(scope="module")
+def shipped() -> StaticEmbedder:
+    return load()
+
+
+@pytest.fixture
+def asked(tmp_path: Path) -> Iterator[Callable[[Mapping[str, str], Embedder], Index]]:
+    opened: list[Index] = []
+
+    def open_one(files: Mapping[str, str], embedder: Embedder) -> Index:
+        for path, text in files.items():
+            (tmp_path / "asked" / path).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "asked" / path).write_text(text)
+        opened.append(Index.open(Workspace(tmp_path / "asked"), tmp_path / "asked-index", Embedding(embedder)))
+        opened[-1].update(most_vectors=None)
+        return opened[-1]
+
+    yield open_one
+    for index in opened:
+        index.close()
+
+
+def found_in(index: Index, query: str, **filters: object) -> list[str]:
+    return [hit.chunk.path for hit in index.search(query, **filters).hits]
+
+
+@pytest.mark.parametrize(
+    ("query", "path"), [("remove", "store/rows.py"), ("remove a record", "store/rows.py"), ("login", "app/auth.py")]
+)
+def test_a_synonym_is_found_by_its_meaning_and_says_so(asked, shipped, query, path):
+    hit = first(asked(ROWS, shipped), query)
+    assert hit.chunk.path == path
+    assert hit.reasons == ("its meaning",)
+    assert hit.score > 0
+
+
+@pytest.mark.parametrize(
+    "query", ["boil an egg", "weather in Paris tomorrow", "recipe for onion soup", "zzqx vrrb", "日本語"]
+)
+def test_on_another_subject_nothing_is_found(asked, shipped, query):
+    assert asked(ROWS, shipped).search(query).hits == ()
+
+
+def test_words_that_the_embedder_does_not_know_are_found_as_words(asked, shipped):
+    index = asked(ROWS | {"x.py": "def zzqxvrrb():\n    return 1\n"}, shipped)
+    hit = first(index, "zzqxvrrb")
+    assert hit.chunk.path == "x.py"
+    assert "its meaning" not in hit.reasons
+
+
+@pytest.mark.parametrize("query", ["remove " * 14_000, "r" * 100_000, "remove" + " " * 100_000, "\x00remove\x00"])
+def test_whatever_is_asked_is_answered_with_vectors_too(asked, shipped, query):
+    began = time.process_time()
+    asked(ROWS, shipped).search(query)
+    assert time.process_time() - began < 2
+
+
+def pointing() -> HashingEmbedder:
+    """One to which a teapot is a kettle."""
+    embedder = HashingEmbedder(cheap=True, floor=0.35, width=256)
+    embedder.same["teapot"] = "kettle"
+    return embedder
+
+
+KETTLES = {
+    **{f"shop/kettle_{number:03}.py": f"kettle = {number}\n" for number in range(110)},
+    "tests/test_tea.py": "assert kettle\n",
+    "cellar/tea.go": "package kettle\n",
+    "cellar/tea.py": "copper = kettle\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("filters", "paths"),
+    [
+        ({"language": "go"}, ["cellar/tea.go"]),
+        ({"path": "cellar/*.py"}, ["cellar/tea.py"]),
+        ({"path": "cellar", "language": "python"}, ["cellar/tea.py"]),
+        ({"tests": True}, ["tests/test_tea.py"]),
+        ({"language": "cobol"}, []),
+    ],
+)
+def test_filters_hold_for_hits_by_meaning_however_many_others_are_nearer(asked, filters, paths):
+    index = asked(KETTLES, pointing())
+    assert found_in(index, "teapot", **filters) == paths
+    for path in found_in(index, "teapot", limit=200, tests=False):
+        assert not path.startswith("tests/")
+
+
+def test_vectors_of_chunks_that_are_gone_crowd_nothing_out(asked, tmp_path):
+    asked(KETTLES, pointing()).close()
+    store = Store.open(tmp_path / "asked-index")
+    assert isinstance(store, Store)
+    rows = np.stack([pointing().query("teapot")] * 200)
+    with store.transaction():
+        NumpyVectors(store, rows.shape[1]).add(np.arange(5_000, 5_200), rows)
+    store.close()
+    assert found_in(asked({}, pointing()), "teapot", path="cellar/*.py") == ["cellar/tea.py"]
+    assert len(found_in(asked({}, pointing()), "teapot", limit=200)) == Weights().similar
+
+
+def test_with_vectors_that_say_nothing_search_goes_by_words(asked):
+    class Silent(HashingEmbedder):
+        def _vector(self, text: str) -> "NDArray[np.float32]":
+            return np.zeros(self.dimensions, np.float32)
+
+    index = asked(PORT, Silent(cheap=True))
+    hit = first(index, "assign_berth")
+    assert hit.chunk.path == "port/harbour_master.py"
+    assert not any("its meaning" in one.reasons for one in index.search("ship berth").hits)
+    assert index.search("teapot").hits == ()
+    assert index.similar("port/berths.py", 1) == {}
+
+
+def test_a_name_is_found_first_with_vectors_too(asked, shipped):
+    index = asked(PORT, shipped)
+    for query in ("assign_berth", "HarbourMaster.assign_berth", "where is assign_berth defined"):
+        hit = first(index, query, path="port")
+        assert (hit.chunk.path, "defines HarbourMaster.assign_berth" in hit.reasons) == ("port/harbour_master.py", True)
+
+
+# --- like a given place
+
+
+def test_code_like_a_place_is_found_by_its_meaning_and_unlike_code_is_not(asked):
+    index = asked({"a.py": "kettle\n", "b.py": "teapot\n", "c.py": "saucer\n"}, pointing())
+    chunk, hits = related(index, "a.py", 1) or (None, ())
+    assert chunk is not None
+    assert [(hit.chunk.path, hit.reasons) for hit in hits] == [("b.py", ("alike in meaning",))]
+    assert 0 < hits[0].score <= 1
+
+
+def test_what_is_like_a_place_between_two_definitions_is_like_what_follows(asked):
+    saucers, kettles = ("\n".join([f"def {name}():", *[f"    {name}()"] * 80, ""]) for name in ("saucer", "kettle"))
+    files = {"a.py": f"{saucers}{chr(10) * 20}{kettles}", "b.py": "teapot\n", "c.py": "cup\n"}
+    embedder = pointing()
+    embedder.same["cup"] = "saucer"
+    chunk, hits = related(asked(files, embedder), "a.py", 90) or (None, ())
+    assert chunk is not None
+    assert (chunk.symbol, chunk.start_line > 90) == ("kettle", True)
+    assert {hit.chunk.path for hit in hits if hit.reasons == ("alike in meaning",)} == {"b.py"}
+
+
+# --- what paths say
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 
 from fireside.app.doctor.diagnosis import Diagnosis
@@ -11,6 +10,7 @@ from fireside.app.doctor.inputs import DoctorInputs, Machine, OllamaTarget
 from fireside.config.paths import Paths
 from fireside.config.secrets import Secrets
 from fireside.core.events import EventBus
+from fireside.core.values import replace
 from fireside.engines.egress import Egress, EgressSettings
 from fireside.engines.endpoint import Endpoint, parse
 from fireside.engines.ledger import Ledger

@@ -22,7 +22,7 @@ class FakeOpenAI(FakeHttp):
     """``models``: name -> context window in tokens. ``api_key``: asked of everybody when set. ``suffix``: whether completions take one.
 
     ``has_tokenize``, ``has_health``: routes only some servers have. ``base64``: embeddings are sent encoded, whatever was asked.
-    ``streams``: False for a server that answers whole whatever was asked.
+    ``streams``: False for a server that answers whole whatever was asked. ``constrains``: False for one that passes over a schema.
     """
 
     models: dict[str, int] = field(default_factory=lambda: {"fake-coder": 8192, "fake-embed": 2048})
@@ -32,6 +32,7 @@ class FakeOpenAI(FakeHttp):
     has_health: bool = True
     base64: bool = False
     streams: bool = True
+    constrains: bool = True
 
     def routes(self) -> Mapping[str, Handler]:
         routes: dict[str, Handler] = {
@@ -78,7 +79,7 @@ class FakeOpenAI(FakeHttp):
 
     async def _answer(self, request: web.Request, reply: FakeReply, prompt: int, *, chat: bool) -> web.StreamResponse:
         body = request[BODY]
-        reply = _formed(reply, body)
+        reply = _formed(reply, body) if self.constrains else reply
         limit = body.get("max_completion_tokens", body.get("max_tokens"))
         pieces, cut = spoken(reply, stops=body.get("stop", ()), limit=limit)
         calls = list(reply.tool_calls) if body.get("tools") and body.get("tool_choice") != "none" else []

@@ -11,7 +11,8 @@ from fireside.core.messages import Message
 from fireside.core.requests import ChatRequest, CompletionRequest, Delta
 from fireside.engines.engine import EngineHealth, PullProgress
 from fireside.engines.scripted import ScriptedEngine, scripted_card
-from fireside.gateway.gateway import Gateway, GatewaySettings
+from fireside.gateway.gateway import Gateway
+from fireside.gateway.settings import GatewaySettings
 from fireside.gateway.signals import Signal
 from fireside.models.card import ModelCard
 

@@ -2,12 +2,12 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 
 from fireside.core.events import EventBus
 from fireside.core.messages import Message, ToolSpec
 from fireside.core.requests import ChatRequest, Sampling
+from fireside.core.values import replace
 from fireside.engines.egress import Egress, EgressSettings
 from fireside.engines.ledger import Ledger
 from fireside.engines.llama_places import Embedded

@@ -7,12 +7,13 @@ or, where it knows no schema, only the form of its answer is checked (``check_sa
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple
 
 from fireside.core.errors import ErrorKind
 from fireside.core.messages import Message, ToolCall
 from fireside.core.requests import ChatRequest, CompletionRequest
+from fireside.core.values import replace
 from fireside.engines.engine import Engine
 from fireside.models.card import ModelCard
 from support.answers import GUARD, Answer

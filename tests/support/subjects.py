@@ -8,7 +8,6 @@ import signal
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -17,6 +16,7 @@ from fireside.core.errors import ERRORS, ErrorKind, FiresideError
 from fireside.core.events import EventBus
 from fireside.core.requests import ChatRequest, Delta, ResponseFormat, Sampling
 from fireside.core.streams import closing
+from fireside.core.values import replace
 from fireside.engines.anthropic import AnthropicSettings
 from fireside.engines.egress import Egress, EgressSettings
 from fireside.engines.engine import Engine

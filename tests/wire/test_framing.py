@@ -2,12 +2,27 @@
 
 from collections.abc import AsyncIterator, Sequence
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fireside.core.errors import ConnectionFailed
-from fireside.wire.framing import SseEvent, ndjson, ndjson_bytes, sse, sse_bytes
+from fireside.wire.framing import SseEvent, ndjson, sse
+
+
+def sse_bytes(data: str | bytes | object, event: str | None = None) -> bytes:
+    """One event. Text and bytes go out as they are, anything else as JSON."""
+    raw = data if isinstance(data, bytes) else data.encode() if isinstance(data, str) else orjson.dumps(data)
+    lines = b"".join(b"data: " + line + b"\n" for line in raw.replace(b"\r\n", b"\n").split(b"\n"))
+    name = b"" if event is None else b"event: " + event.encode() + b"\n"
+    return name + lines + b"\n"
+
+
+def ndjson_bytes(value: object) -> bytes:
+    """One line of JSON with its end."""
+    return orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)
+
 
 STREAM = (
     '\ufeffdata: {"a": "né 👍 𝔘"}\n\n: a comment\r\n\r\nevent: delta\r\ndata: one\r\ndata:two\r\ndata\r\n\r\n'

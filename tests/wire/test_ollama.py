@@ -6,7 +6,7 @@ import pytest
 
 from fireside.core.errors import ConnectionFailed
 from fireside.core.messages import Message, ToolCall, ToolSpec
-from fireside.core.requests import ChatRequest, Delta, ResponseFormat, Sampling
+from fireside.core.requests import ChatRequest, Delta, Logprob, ResponseFormat, Sampling
 from fireside.wire import ollama
 
 WEATHER = ToolSpec("weather", "Tells the weather", {"type": "object", "properties": {"city": {"type": "string"}}})
@@ -104,13 +104,18 @@ def test_thinking_is_off_unless_a_level_was_asked_for(reasoning, think):
 
 def test_options_name_only_what_was_chosen():
     assert ollama.write_options(Sampling(), num_ctx=2048) == {"num_ctx": 2048}
-    chosen = Sampling(0.0, 0.9, 40, 0.1, 1.1, 7, 99, ("END",))
+    chosen = Sampling(
+        temperature=0.0, top_p=0.9, top_k=40, min_p=0.1, repeat_penalty=1.1, frequency_penalty=0.2, presence_penalty=0.3,
+        seed=7, max_tokens=99, stop=("END",),
+    )  # fmt: skip
     assert ollama.write_options(chosen, num_ctx=4096, max_tokens=5) == {
         "temperature": 0.0,
         "top_p": 0.9,
         "top_k": 40,
         "min_p": 0.1,
         "repeat_penalty": 1.1,
+        "frequency_penalty": 0.2,
+        "presence_penalty": 0.3,
         "seed": 7,
         "num_predict": 99,
         "stop": ["END"],
@@ -215,3 +220,27 @@ def test_versions_compare_as_numbers(text, numbers):
 )
 def test_parameter_sizes_are_counts(text, count):
     assert ollama.read_parameters(text) == count
+
+
+def test_log_probabilities_are_asked_for_only_when_wanted_and_come_with_the_text_they_are_of():
+    assert "logprobs" not in written(ask())
+    body = written(ask(sampling=Sampling(logprobs=2)))
+    assert (body["logprobs"], body["top_logprobs"]) == (True, 2)
+    assert ollama.write_generate("m", "x", options={}, logprobs=0)["logprobs"] is True
+    likely = [{"token": "a", "logprob": -0.5, "bytes": [97], "top_logprobs": [{"token": "b", "logprob": -1.5}]}]
+    line = {"message": {"role": "assistant", "content": "a"}, "done": False, "logprobs": likely}
+    assert chat_line(line) == [Delta(text="a", logprobs=(Logprob("a", -0.5, (("b", -1.5),)),))]
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("2026-08-01T10:00:00.123456789Z", 1785578400.123456),
+        ("2026-08-01T12:00:00+02:00", 1785578400.0),
+        ("2318-11-09T10:00:00Z", -1.0),
+        ("soon", None),
+        ("", None),
+    ],
+)
+def test_a_time_is_read_as_go_writes_it_and_one_that_never_comes_is_negative(text, seconds):
+    assert ollama.read_time(text) == seconds

@@ -5,34 +5,32 @@ Works without a model too: then the answer is put together from the code itself 
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from typing import Annotated
-
-import msgspec
 
 from fireside.agent import excerpts
+from fireside.agent.gathering import Gathered, gather
 from fireside.agent.session import Session
-from fireside.context.budget import Budget
+from fireside.agent.settings import AgentSettings
+from fireside.context.budget import MESSAGE_OVERHEAD, Budget, estimate
 from fireside.context.builder import SYSTEM, Attachment, Built, build, cite
 from fireside.context.project import Project
 from fireside.core.errors import FiresideError
 from fireside.core.messages import Message
-from fireside.core.requests import ChatRequest, Priority, Sampling, Usage
+from fireside.core.requests import ChatRequest, Priority, Usage
 from fireside.core.streams import closing
 from fireside.core.turns import ContextGathered, ReasoningDelta, TextDelta, TurnEvent, TurnFailed, TurnFinished
+from fireside.core.values import replace
 from fireside.gateway.gateway import Gateway
-from fireside.index.chunks import Chunk, Hit, Symbol
+from fireside.index.chunks import Chunk, Symbol
 from fireside.models.card import ModelCard
 
-
-class AgentSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``excerpts``: how many places of the project are shown to the model at most. ``answer_tokens``: the longest answer.
-
-    ``prompt_tokens``: the longest prompt in tokens, whatever the model's window is: small models lose their way in long ones.
-    """
-
-    excerpts: Annotated[int, msgspec.Meta(ge=0, le=50)] = 8
-    answer_tokens: Annotated[int, msgspec.Meta(ge=16)] = 1024
-    prompt_tokens: Annotated[int, msgspec.Meta(ge=512)] = 8192
+# How often a prompt is put together anew once its tokens are counted.
+FITTINGS = 3
+# What is counted may not be the whole truth about the next prompt.
+MARGIN = 1.03
+# Of answers about code, where nobody wants another.
+TEMPERATURE = 0.2
+# From this share of the room on, an estimate is not trusted.
+TIGHT = 0.8
 
 
 class Agent:
@@ -42,6 +40,7 @@ class Agent:
         self._gateway = gateway
         self._project = project
         self._settings = settings
+        self._scales: dict[str, float] = {}
 
     def configure(self, settings: AgentSettings) -> None:
         """Take over changed settings; a turn that has begun keeps the old ones."""
@@ -55,26 +54,24 @@ class Agent:
         Closing the iterator stops the answer; what was said until then stays in the session.
         """
         try:
-            hits = await asyncio.to_thread(self._look, question)
+            gathered = await asyncio.to_thread(self._gather, session.topic, question, attachments)
             card = await self._gateway.card_for(session.model, needs=["chat"])
-            answer = self._extract(hits) if card is None else self._generate(session, question, hits, card, attachments)
+            answer = self._extract(gathered) if card is None else self._generate(session, question, gathered, card)
             async with closing(answer) as events:
                 async for event in events:
                     yield event
         except FiresideError as error:
             yield TurnFailed(error)
 
-    def _look(self, question: str) -> tuple[Hit, ...]:
-        if self._project.too_wide:
-            return ()
-        self._project.update()
-        limit = self._settings.excerpts
-        return self._project.search(question, limit=limit).hits if limit and question.strip() else ()
+    def _gather(self, topic: str, question: str, attachments: Sequence[Attachment]) -> Gathered:
+        limit, redact = self._settings.excerpts, self._settings.redact_secrets
+        return gather(self._project, question, attachments=attachments, topic=topic, limit=limit, redact=redact)
 
-    async def _extract(self, hits: Sequence[Hit]) -> AsyncIterator[TurnEvent]:
-        shown = hits[: excerpts.MOST_SPANS]
-        yield ContextGathered(tuple(cite(hit.chunk) for hit in shown))
-        for piece in await asyncio.to_thread(lambda: list(excerpts.answer(shown, self._defined))):
+    async def _extract(self, gathered: Gathered) -> AsyncIterator[TurnEvent]:
+        shown = gathered.places()[: excerpts.MOST_SPANS]
+        yield ContextGathered(tuple(cite(hit.chunk) for hit in shown), gathered.notes)
+        texts = [one for one in gathered.named if one.place is None]
+        for piece in await asyncio.to_thread(lambda: list(excerpts.answer(shown, self._defined, texts))):
             yield TextDelta(piece)
         yield TurnFinished(Usage(), "stop", generated=False)
 
@@ -82,10 +79,10 @@ class Agent:
         return self._project.index.symbols_in(chunk.path, chunk.start_line, chunk.end_line)
 
     async def _generate(
-        self, session: Session, question: str, hits: Sequence[Hit], card: ModelCard, attachments: Sequence[Attachment]
+        self, session: Session, question: str, gathered: Gathered, card: ModelCard
     ) -> AsyncIterator[TurnEvent]:
-        built = self._build(session, question, hits, card, attachments)
-        yield ContextGathered(built.citations, built.left_out)
+        built = await self._fit(session, question, gathered, card)
+        yield ContextGathered(built.citations, (*built.left_out, *gathered.notes))
         request = self._request(session, built.messages)
         said: list[str] = []
         finished = TurnFinished(Usage(), "stop")
@@ -100,23 +97,64 @@ class Agent:
                     if delta.finish_reason:
                         finished = TurnFinished(delta.usage or Usage(), delta.finish_reason, delta.engine, delta.model)
         finally:
-            session.remember(built.question, "".join(said))
+            session.remember(built.question, "".join(said), dropped=built.dropped, topic=gathered.topic)
         yield finished
 
     async def warm(self, session: Session) -> None:
         """Load the model and compute the stable start of the prompt, while the user is still typing."""
         card = await self._gateway.card_for(session.model, needs=["chat"])
         if card is not None:
-            await self._gateway.warm(self._request(session, (Message("system", SYSTEM), *session.history)))
+            await self._gateway.warm(self._request(session, (Message("system", SYSTEM), *session.sent)))
 
-    def _build(
-        self, session: Session, question: str, hits: Sequence[Hit], card: ModelCard, attachments: Sequence[Attachment]
-    ) -> Built:
-        settings = self._settings
-        window = min(card.context_window or settings.prompt_tokens, settings.prompt_tokens + settings.answer_tokens)
-        budget = Budget.for_window(window, answer=settings.answer_tokens)
-        return build(question, hits, budget=budget, history=session.history, attachments=attachments)
+    async def _fit(self, session: Session, question: str, gathered: Gathered, card: ModelCard) -> Built:
+        """The prompt that fits. Where the model's own window is the limit and an estimate too rough, its tokenizer is asked."""
+        scale = self._scales.get(card.name, 1.0)
+        for _ in range(FITTINGS):
+            built = self._build(session, question, gathered, card, scale)
+            guessed = sum(estimate(message.content) + MESSAGE_OVERHEAD for message in built.messages)
+            room = card.context_window - min(self._settings.answer_tokens, card.context_window // 2)
+            ours = not card.context_window or self._longest < card.context_window
+            if ours or not (built.left_out or guessed * scale > TIGHT * room):
+                return built
+            counted = await self._gateway.count_tokens(self._request(session, built.messages), model=session.model)
+            if not counted:
+                return built
+            found = self._scales[card.name] = MARGIN * counted / guessed
+            if counted <= room and (not built.left_out or found > scale / MARGIN**2):
+                return built
+            scale = found
+        return built
+
+    @property
+    def _longest(self) -> int:
+        """The most tokens of prompt and answer that we want, whatever a model could take."""
+        return self._settings.prompt_tokens + self._settings.answer_tokens
+
+    def _build(self, session: Session, question: str, gathered: Gathered, card: ModelCard, scale: float) -> Built:
+        window = min(card.context_window or self._settings.prompt_tokens, self._longest)
+        budget = Budget.for_window(window, answer=self._settings.answer_tokens, scale=scale)
+        return build(
+            question,
+            gathered.hits,
+            budget=budget,
+            history=session.sent,
+            attachments=(*gathered.handed, *gathered.named),
+            most=self._settings.excerpts,
+        )
 
     def _request(self, session: Session, messages: tuple[Message, ...]) -> ChatRequest:
-        sampling = Sampling(temperature=0.2, max_tokens=self._settings.answer_tokens)
-        return ChatRequest(messages, model=session.model, sampling=sampling, priority=Priority.CHAT, session=session.id)
+        room, wanted = self._settings.answer_tokens, session.sampling
+        sampling = replace(
+            wanted,
+            temperature=TEMPERATURE if wanted.temperature is None else wanted.temperature,
+            max_tokens=min(wanted.max_tokens or room, room),
+        )
+        return ChatRequest(
+            messages,
+            model=session.model,
+            sampling=sampling,
+            reasoning=session.reasoning,
+            priority=Priority.CHAT,
+            session=session.id,
+            client=session.client,
+        )

@@ -5,6 +5,7 @@ It never pretends to have understood the question: it shows what search found, a
 
 from collections.abc import Callable, Iterator, Sequence
 
+from fireside.context.builder import Attachment, fence
 from fireside.index.chunks import Chunk, Hit, Symbol
 
 NO_MODEL = "No model wrote this: these are the lines that match your question best.\n"
@@ -12,16 +13,19 @@ REMEDY = "For a written answer, add a chat model: `fireside models pull URL-OF-A
 NOTHING = "Nothing in this project matches that. Try the name of a function, a file, or other words.\n\n"
 MOST_SPANS = 5
 MOST_LINES = 12
+MOST_TEXT_LINES = 60
 Defined = Callable[[Chunk], Sequence[Symbol]]
 
 
-def answer(hits: Sequence[Hit], defined: Defined) -> Iterator[str]:
+def answer(hits: Sequence[Hit], defined: Defined, texts: Sequence[Attachment] = ()) -> Iterator[str]:
     """Markdown, a piece for each span: its place, what its authors wrote about it, and its code from the signature on.
 
-    ``defined``: the definitions that begin in a chunk.
+    ``defined``: the definitions that begin in a chunk. ``texts``: what was asked for and is no span (the map, changes).
     """
-    if not hits:
+    if not hits and not texts:
         yield NOTHING
+    for text in texts:
+        yield f"**{text.name}**\n\n{fence(_head(text.text, MOST_TEXT_LINES), text.language)}\n\n"
     for hit in hits[:MOST_SPANS]:
         yield _span(hit.chunk, defined(hit.chunk))
     yield (NO_MODEL if hits else "") + REMEDY + "\n"
@@ -41,9 +45,9 @@ def _from_line(chunk: Chunk, line: int) -> str:
     return "\n".join(chunk.text.split("\n")[max(0, line - chunk.start_line) :])
 
 
-def _head(text: str) -> str:
+def _head(text: str, most: int = MOST_LINES) -> str:
     lines = text.strip("\n").splitlines()
-    shown = lines[:MOST_LINES]
+    shown = lines[:most]
     while shown and not shown[-1].strip():
         shown.pop()
     more = len(lines) - len(shown)

@@ -1,5 +1,6 @@
 """What a door needs, and nothing else: ``async with await Fireside.open(root) as fireside``."""
 
+import logging
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -8,17 +9,20 @@ from typing import Self
 
 from fireside.agent.agent import Agent
 from fireside.app.assembly import Wings, assemble
+from fireside.app.inference import rebuild_engines
 from fireside.app.settings import Settings
 from fireside.assist.completion import Assist
 from fireside.config.layers import Config
 from fireside.config.paths import Paths
 from fireside.config.secrets import Secrets
 from fireside.context.project import Project
-from fireside.core.errors import Invalid
+from fireside.core.errors import FiresideError, Invalid
 from fireside.core.events import EventBus
 from fireside.engines.registry import EngineContext
 from fireside.gateway.gateway import Gateway
 from fireside.models.store import ModelStore
+
+log = logging.getLogger(__name__)
 
 
 class Fireside:
@@ -35,6 +39,7 @@ class Fireside:
         self.agent: Agent = wings.agent
         self.assist: Assist = wings.assist
         self.transport = wings.transport
+        self._settings, self._engines = wings.config.settings, list(wings.engines)
         self._unwatch = self.config.watch(self.obey)
         self.engine_context: EngineContext = wings.context
 
@@ -62,11 +67,26 @@ class Fireside:
         await self.aclose()
 
     def obey(self, changed: frozenset[str]) -> None:
-        """Take over settings that changed while the house is open. New engines, and other addresses of old ones, need a new opening."""
+        """Take over settings that changed while the house is open, engines too; answers that are under way end where they began.
+
+        Engines stay as they are where one of the new ones cannot be built.
+        """
         settings = self.config.settings
-        self.gateway.configure(settings.gateway, settings.models)
         self.transport.egress.settings = settings.privacy
         self.agent.configure(settings.agent)
+        self._exchange(settings)
+        self.gateway.configure(settings.gateway, settings.models)
+
+    def _exchange(self, settings: Settings) -> None:
+        if settings.engines == self._settings.engines:
+            return
+        try:
+            self._engines = rebuild_engines(settings, self._settings, self._engines, self.engine_context)
+        except FiresideError as error:
+            log.error("the engines stay as they were: %s; try: %s", error.message, error.remedy)
+            return
+        self._settings = settings
+        self.gateway.exchange(self._engines, settings=settings.gateway, aliases=settings.models)
 
     async def follow(self, interval: float = 1.0, on_error: Callable[[Invalid], None] | None = None) -> None:
         """Look every ``interval`` seconds whether the settings files changed, and obey them; until cancelled.

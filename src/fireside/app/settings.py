@@ -9,7 +9,8 @@ from typing import cast
 
 import msgspec
 
-from fireside.agent.agent import AgentSettings
+from fireside.agent.settings import AgentSettings
+from fireside.app.serving import ServerSettings
 from fireside.config.layers import Config, NotLoaded
 from fireside.engines.anthropic import AnthropicSettings
 from fireside.engines.egress import EgressSettings
@@ -19,7 +20,9 @@ from fireside.engines.ollama import OllamaSettings
 from fireside.engines.openai import OpenAISettings
 from fireside.engines.registry import BUILT_IN, kinds
 from fireside.engines.scripted import ScriptedSettings
-from fireside.gateway.gateway import GatewaySettings
+from fireside.gateway.settings import GatewaySettings
+from fireside.index.settings import IndexSettings
+from fireside.records.settings import AuditSettings, RecordsSettings
 
 EngineSettings = (
     LlamaServerSettings | OllamaSettings | OpenAISettings | AnthropicSettings | HuggingFaceSettings | ScriptedSettings
@@ -33,11 +36,26 @@ VARIABLES: Mapping[str, str] = {
     "FIRESIDE_MODEL": "models.chat",
     "FIRESIDE_COMPLETE_MODEL": "models.complete",
     "FIRESIDE_EMBED_MODEL": "models.embed",
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "server.traces_endpoint",
 }
-SECRETS: Mapping[str, str] = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}
+SECRETS: Mapping[str, str] = {
+    "openai": "OPENAI_API_KEY",
+    "anthropic": "ANTHROPIC_API_KEY",
+    "postgres": "PGPASSWORD",
+}
 
 # A repository that somebody else wrote must not be able to open the network, start a program, or choose where prompts go.
-NOT_FROM_PROJECT = ("privacy", "engines", "gateway", "models")
+NOT_FROM_PROJECT = (
+    "privacy",
+    "engines",
+    "gateway",
+    "models",
+    "index",
+    "server",
+    "records",
+    "audit",
+    "agent.redact_secrets",
+)
 RESERVED = ("FIRESIDE_HOME", "FIRESIDE_DEBUG")
 
 
@@ -56,6 +74,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     privacy: EgressSettings = EgressSettings()
     gateway: GatewaySettings = GatewaySettings()
     agent: AgentSettings = AgentSettings()
+    index: IndexSettings = IndexSettings()
+    server: ServerSettings = ServerSettings()
+    records: RecordsSettings = RecordsSettings()
+    audit: AuditSettings = AuditSettings()
 
 
 def known_secrets() -> Mapping[str, str]:

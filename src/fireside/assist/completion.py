@@ -1,7 +1,7 @@
 """Complete code at a cursor: by a model that fills in the middle where there is one, by copying where there is none or it fails.
 
 Knows the gateway and the project through the two small protocols here. Never raises because a model cannot answer: a key stroke is no
-place for an error message; what went wrong is the gateway's to publish.
+place for an error message; what went wrong is the gateway's to publish. No model sees a file that holds secrets, nor what looks like a key.
 """
 
 import time
@@ -16,6 +16,7 @@ from fireside.core.errors import FiresideError, Invalid
 from fireside.core.requests import CompletionRequest, Delta, Snippet
 from fireside.core.streams import closing
 from fireside.models.card import Capability, ModelCard
+from fireside.workspace.exposure import findings, redact, withheld
 
 MAX_TOKENS = 96
 PREFIX_LIMIT = 12_000
@@ -80,7 +81,7 @@ class Assist:
         started = time.perf_counter()
         prefix, suffix = split_at(self._text(path) if text is None else text, line, column, path)
         neighbours = self._neighbours(path)
-        card = await self._card()
+        card = await self._card() if not withheld(path) else None
         if card is not None:
             written = await self._ask(prefix, suffix, path, neighbours, max_lines)
             if written:
@@ -110,11 +111,12 @@ class Assist:
 
     async def _ask(self, prefix: str, suffix: str, path: str, neighbours: Sequence[Snippet], max_lines: int) -> str:
         """The model's text, or "" when it has none or fails."""
+        before, after = _without_keys(prefix[-2 * PREFIX_LIMIT :], suffix[: 2 * SUFFIX_LIMIT], path)
         request = CompletionRequest(
-            prefix=prefix[-PREFIX_LIMIT:],
-            suffix=suffix[:SUFFIX_LIMIT],
+            prefix=before[-PREFIX_LIMIT:],
+            suffix=after[:SUFFIX_LIMIT],
             path=path,
-            neighbours=tuple(_head(near) for near in neighbours[:NEIGHBOURS]),
+            neighbours=tuple(_head(near) for near in _harmless(neighbours)),
             max_tokens=MAX_TOKENS,
             supersedes=f"complete:{path}",
         )
@@ -127,6 +129,21 @@ class Assist:
         except FiresideError:
             return ""
         return trimmer.text()
+
+
+def _harmless(neighbours: Sequence[Snippet]) -> list[Snippet]:
+    """The nearest files for a prompt: without those that hold secrets by their name, and without values that look like keys."""
+    shown = [near for near in neighbours if not withheld(near.path)][:NEIGHBOURS]
+    return [Snippet(near.path, redact(near.text, near.path).text) for near in shown]
+
+
+def _without_keys(prefix: str, suffix: str, path: str) -> tuple[str, str]:
+    """What stands before and after the cursor, without values that look like keys. One that the cursor is in is gone from both sides."""
+    whole, cursor = prefix + suffix, len(prefix)
+    for found in findings(whole, path):
+        if found.start < cursor < found.end:
+            prefix, suffix = whole[: found.start], whole[found.end :]
+    return redact(prefix, path).text, redact(suffix, path).text
 
 
 def split_at(text: str, line: int, column: int | None, path: str) -> tuple[str, str]:

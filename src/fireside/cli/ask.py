@@ -40,7 +40,9 @@ async def _ask(
     async with opened() as fireside:
         # The turn reads the project too, and tells what is wrong with it; but not so that Ctrl-C can break it off.
         with contextlib.suppress(FiresideError):
-            read_project(fireside.project)
+            rebuilt = read_project(fireside.project).rebuilt
+            if rebuilt:
+                click.echo(f"the index was made again: {rebuilt}", err=True)
         turn = fireside.agent.turn(session, question, attachments=attachments)
         if as_json:
             drawn = await render.draw(turn, None)

@@ -1,6 +1,7 @@
 """``fireside chat``: a conversation about the project, in the terminal.
 
-Enter sends, Alt-Enter (or Ctrl-J) begins a new line, Ctrl-C stops an answer and keeps what was said, Ctrl-D leaves. The prompt stands
+Enter sends, Alt-Enter (or Ctrl-J) begins a new line, ``@`` offers files and names, Ctrl-C stops an answer and keeps what was said,
+Ctrl-D leaves. The prompt stands
 before anything heavy is loaded: the house is opened, the index brought up to date and the model warmed while the user types.
 """
 
@@ -19,6 +20,7 @@ import click
 from fireside.agent.session import Session
 from fireside.cli.conversation import Conversation
 from fireside.cli.door import here, opened, run
+from fireside.cli.naming import Known, begun, completer
 from fireside.config.paths import Paths
 from fireside.core.errors import NotPermitted
 
@@ -41,10 +43,11 @@ def chat_command(question: tuple[str, ...] = (), model: str | None = None) -> in
 
 
 async def _chat(session: Session, question: str) -> int:
-    prompt = _prompt(Paths.from_environment(os.environ).data / "history", partial(_toolbar, session))
+    known = Known()
+    prompt = _prompt(Paths.from_environment(os.environ).data / "history", partial(_toolbar, session), known)
     click.echo(click.style("Fireside", bold=True) + " · /help · Ctrl-D leaves")
     async with AsyncExitStack() as house:
-        opening = asyncio.create_task(_open(house, session))
+        opening = asyncio.create_task(_open(house, session, known))
         opening.add_done_callback(partial(_leave_if_failed, prompt))
         try:
             async for text in _inputs(prompt, question):
@@ -56,11 +59,11 @@ async def _chat(session: Session, question: str) -> int:
     return 0
 
 
-async def _open(house: AsyncExitStack, session: Session) -> Conversation:
+async def _open(house: AsyncExitStack, session: Session, known: Known) -> Conversation:
     await asyncio.sleep(HEAD_START)
     await asyncio.to_thread(importlib.import_module, "fireside.app.fireside")
-    conversation = Conversation(await house.enter_async_context(opened()), session)
-    for work in (conversation.warm(), conversation.follow()):
+    conversation = Conversation(await house.enter_async_context(opened()), session, known)
+    for work in (conversation.warm(), conversation.follow(), conversation.watch()):
         house.push_async_callback(_end, asyncio.create_task(work))
     return conversation
 
@@ -82,9 +85,11 @@ def _toolbar(session: Session) -> str:
     return f" {session.model} · {turns} turn{'s' * (turns != 1)} · Alt-Enter new line · Ctrl-D leaves"
 
 
-def _prompt(history: Path, toolbar: Callable[[], str]) -> "PromptSession[str]":
+def _prompt(history: Path, toolbar: Callable[[], str], known: Known) -> "PromptSession[str]":
     from prompt_toolkit import PromptSession
-    from prompt_toolkit.completion import WordCompleter
+    from prompt_toolkit.application import get_app
+    from prompt_toolkit.completion import WordCompleter, merge_completers
+    from prompt_toolkit.filters import Condition
     from prompt_toolkit.history import FileHistory
     from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 
@@ -92,7 +97,11 @@ def _prompt(history: Path, toolbar: Callable[[], str]) -> "PromptSession[str]":
 
     @keys.add("enter")
     def send(event: KeyPressEvent) -> None:
-        event.current_buffer.validate_and_handle()
+        buffer = event.current_buffer
+        if buffer.complete_state is not None and buffer.complete_state.current_completion is not None:
+            buffer.complete_state = None  # a name was chosen from the list: the question is not done yet
+        else:
+            buffer.validate_and_handle()
 
     @keys.add("escape", "enter")
     @keys.add("c-j")
@@ -110,8 +119,10 @@ def _prompt(history: Path, toolbar: Callable[[], str]) -> "PromptSession[str]":
         multiline=True,
         key_bindings=keys,
         history=FileHistory(str(history)),
-        completer=WordCompleter(list(SLASH_COMMANDS), sentence=True),
-        complete_while_typing=False,
+        completer=merge_completers([WordCompleter(list(SLASH_COMMANDS), sentence=True), completer(known)]),
+        complete_while_typing=Condition(
+            lambda: begun(get_app().current_buffer.document.text_before_cursor) is not None
+        ),
         bottom_toolbar=toolbar,
         prompt_continuation="  ",
     )

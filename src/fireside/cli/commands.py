@@ -1,5 +1,6 @@
 """The table of commands, and the one place where an error is drawn for the terminal."""
 
+import contextlib
 import errno
 import importlib
 import io
@@ -26,19 +27,52 @@ class Entry:
     summary: str
 
 
-COMMANDS: Mapping[str, Entry] = MappingProxyType(
+# What belongs together, in the order a user meets it.
+GROUPS: Mapping[str, Mapping[str, Entry]] = MappingProxyType(
     {
-        "chat": Entry("chat:chat_command", "Talk about this project (what `fireside` alone does)"),
-        "ask": Entry("ask:ask_command", "Answer one question, with the places it stands on"),
-        "complete": Entry("complete:complete_command", "Complete code at FILE:LINE[:COLUMN]"),
-        "search": Entry("code:search_command", "Find the lines that answer a query"),
-        "index": Entry("code:index_command", "Read the project, or what changed in it"),
-        "models": Entry("models:models_command", "List, add, pull and choose models"),
-        "config": Entry("configure:config_command", "Show and change settings"),
-        "doctor": Entry("doctor:doctor_command", "Find out what is wrong, and what to do about it"),
-        "demo": Entry("demo:demo_command", "See everything work on this machine, in a minute"),
-        "completion": Entry("shell:completion_command", "Set up completion in bash, zsh or fish"),
+        "Ask": {
+            "chat": Entry("chat:chat_command", "Talk about this project (what `fireside` alone does)"),
+            "ask": Entry("ask:ask_command", "Answer one question, with the places it stands on"),
+            "complete": Entry("complete:complete_command", "Complete code at FILE:LINE[:COLUMN]"),
+        },
+        "Find": {
+            "search": Entry("code:search_command", "Find the lines that answer a query, by words and by meaning"),
+            "map": Entry("look:map_command", "The project in a page: its files and what they define"),
+            "symbol": Entry("look:symbol_command", "Where a name is defined"),
+            "refs": Entry("look:refs_command", "Where a name is used"),
+            "related": Entry("look:related_command", "Code like the lines at PATH:LINE"),
+            "grep": Entry("look:grep_command", "Find a text or a regular expression, exactly"),
+            "index": Entry("indexing:index_command", "Read the project, or what changed in it"),
+        },
+        "Edit and undo": {
+            "edit": Entry("edit:edit_command", "Apply a model's answer to your files, all of it or nothing"),
+            "undo": Entry("checkpoints:undo_command", "Take the last change back"),
+            "redo": Entry("checkpoints:redo_command", "Do again what was taken back"),
+            "checkpoints": Entry("checkpoints:checkpoints_command", "List the states you can go back to"),
+            "restore": Entry("checkpoints:restore_command", "Go back to a checkpoint"),
+        },
+        "Serve": {
+            "serve": Entry("serve:serve_command", "Serve your models to any client: OpenAI, Anthropic and Ollama APIs"),
+            "top": Entry("top:top_command", "Watch your server: engines, requests, speed, errors"),
+            "keys": Entry("keys:keys_command", "Say who may use your server, and how much"),
+            "experiments": Entry(
+                "experiments:experiments_command", "Share requests among models, and decide for one of them"
+            ),
+            "audit": Entry(
+                "audit:audit_command", "See who used your server for what; check that nobody changed the log"
+            ),
+        },
+        "Set up": {
+            "models": Entry("models:models_command", "List, add, pull and choose models"),
+            "config": Entry("configure:config_command", "Show and change settings"),
+            "doctor": Entry("doctor:doctor_command", "Find out what is wrong, and what to do about it"),
+            "demo": Entry("demo:demo_command", "See everything work on this machine, in a minute"),
+            "completion": Entry("shell:completion_command", "Set up completion in bash, zsh or fish"),
+        },
     }
+)
+COMMANDS: Mapping[str, Entry] = MappingProxyType(
+    {name: entry for group in GROUPS.values() for name, entry in group.items()}
 )
 
 
@@ -67,8 +101,11 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, entry.summary) for name, entry in COMMANDS.items()])
+        # One width for all groups, so that they line up.
+        width = max(map(len, COMMANDS))
+        for title, group in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(width), entry.summary) for name, entry in group.items()])
 
 
 @click.group(cls=Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -176,8 +213,10 @@ def _forget_output() -> None:
 def _write_whatever_comes() -> None:
     """A terminal or a locale that cannot show a character gets a ``?`` in its place, not an error in the middle of an answer."""
     for stream in (sys.stdout, sys.stderr):
+        # What was written before goes out first, and may find nobody; whoever writes next is told.
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+            with contextlib.suppress(OSError):
+                stream.reconfigure(errors="replace")
 
 
 def _without_debug(words: Sequence[str]) -> tuple[bool, list[str]]:
@@ -206,6 +245,10 @@ def _color() -> bool | None:
 
 
 def _draw_usage(error: click.ClickException) -> int:
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        # Its message is the whole help page: what can follow, line by line.
+        click.echo(error.format_message(), err=True)
+        return 2
     _draw_line("error: ", _one_line(error.format_message()))
     if isinstance(error, click.UsageError) and error.ctx is not None:
         _draw_line("  try: ", f"{error.ctx.command_path} --help")

@@ -12,6 +12,7 @@ import click
 
 from fireside.agent.session import Session
 from fireside.cli.commands import draw_error
+from fireside.cli.naming import Known
 from fireside.core.errors import FiresideError
 
 if TYPE_CHECKING:
@@ -23,15 +24,18 @@ HELP = """\
 /model [NAME]   show or choose the model          /models   what there is
 /search WORDS   find lines in the project         /clear    begin anew
 /help           this                              /quit     leave (or Ctrl-D)
+@FILE  @FILE:10-20  @FOLDER/  @NAME  @diff  @map   put that before the model
 Enter sends · Alt-Enter new line · Ctrl-C stops the answer and keeps it"""
 
 
 class Conversation:
     """What is said, and what the slash commands do. Owns the session; everything else is the house's."""
 
-    def __init__(self, fireside: "Fireside", session: Session) -> None:
+    def __init__(self, fireside: "Fireside", session: Session, known: Known | None = None) -> None:
         self._fireside = fireside
         self._session = session
+        self._known = known or Known()
+        self._read = asyncio.Event()
 
     async def answer(self, question: str) -> None:
         """Draw one answer. Ctrl-C stops it; what was said until then stays in the conversation."""
@@ -116,8 +120,28 @@ class Conversation:
         """Bring index and model up while the user types. Whatever goes wrong is said when it matters: at the answer."""
         with contextlib.suppress(FiresideError):
             await _in_thread(self._fireside.project.update)
+        self._read.set()
         with contextlib.suppress(FiresideError):
             await self._fireside.agent.warm(self._session)
+
+    async def watch(self) -> None:
+        """Keep the index and the names in it true while the chat is open, until cancelled; whatever fails is said at the answer.
+
+        Begins after ``warm`` has read the project: two that read at once would wait for each other.
+        """
+        from fireside.index import names
+        from fireside.index.watch import watching
+
+        project = self._fireside.project
+        await self._read.wait()
+        if project.too_wide:
+            return
+
+        def learn(_: "IndexReport") -> None:
+            self._known.names = names.load(project.index)
+
+        with watching(project, on_report=learn, on_error=lambda _: None):
+            await asyncio.Event().wait()
 
 
 async def _in_thread(update: "Callable[[Callable[[Progress], None]], IndexReport]") -> None:

@@ -1,8 +1,15 @@
-"""``fireside demo``: everything at work on the project at hand, in a minute, and what to do next."""
+"""``fireside demo``: everything at work on the project at hand, in a minute, and what to do next.
+
+Writes nothing into the project: the edit is made on a copy of one of its files.
+"""
 
 import re
+import shutil
 import sys
 import time
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import click
@@ -14,20 +21,27 @@ from fireside.core.streams import closing
 
 if TYPE_CHECKING:
     from fireside.app.fireside import Fireside
+    from fireside.index.chunks import Symbol
     from fireside.models.card import ModelCard
+    from fireside.workspace.checkpoints import Checkpoints
 
 ASKED = re.compile(r'fireside ask "([^"]+)"')
-TESTS = re.compile(r"(^|/)tests?(/|_)|_test\.|\.test\.")
+SEARCHED = re.compile(r'fireside search "([^"]+)"')
+MAP_TOKENS = 200
+SEARCH_HITS = 3
+NEAREST = 3
+COLOURS = {"+": "green", "-": "red"}
 NEXT = """\
-fireside                            chat about the project you stand in
-fireside ask "where is ...?"        one answer; pipes are welcome
+fireside                            chat about the project you stand in; @ names files
+fireside search "where is ...?"     the lines that answer; fireside map: all in a page
+fireside edit apply < answer.md     a model's edit, all of it or nothing; fireside undo
 fireside models pull URL            add a GGUF model, or start Ollama: it is found by itself
 fireside doctor                     what could be better here, and how"""
 
 
 @click.command("demo")
 def demo_command() -> int:
-    """See everything work on this machine: index, answer, completion, embedded engine."""
+    """See everything work on this machine: index, map, search, answer, completion, an edit and its undo, the embedded engine."""
     chat = run(_demo())
     if (
         chat
@@ -44,8 +58,12 @@ def demo_command() -> int:
 async def _demo() -> bool:
     async with opened() as fireside:
         _index(fireside)
-        await _ask(fireside)
+        explained = _explained(fireside)
+        _map(fireside)
+        _search(fireside, explained)
+        await _ask(fireside, explained)
         await _complete(fireside)
+        _edit(fireside)
         await _engine(fireside)
     _title("Next")
     click.echo(NEXT)
@@ -63,10 +81,38 @@ def _index(fireside: "Fireside") -> None:
     click.echo(f"{report.files} files, {report.chunks} chunks, {report.changed + report.added} read anew, in {seconds}")
 
 
-async def _ask(fireside: "Fireside") -> None:
+def _map(fireside: "Fireside") -> None:
+    from fireside.cli.found import draw_map
+    from fireside.context import repomap
+
+    drawn = repomap.build(fireside.project, tokens=MAP_TOKENS)
+    if drawn.files:
+        _title("The project in a page: what most of it hangs on")
+        draw_map(fireside.project, drawn)
+
+
+def _search(fireside: "Fireside", explained: "Symbol | None") -> None:
+    """By words and by meaning. Each hit says why it is there."""
+    query = _readme(fireside, SEARCHED) or (explained.doc if explained else "")
+    if not query:
+        return
+    _title(f'Searching "{query}"')
+    begun = time.perf_counter()
+    found = fireside.project.search(query, limit=SEARCH_HITS)
+    seconds = time.perf_counter() - begun
+    for hit in found.hits:
+        chunk = hit.chunk
+        place = click.style(f"{chunk.path}:{chunk.start_line}-{chunk.end_line}", fg="cyan", bold=True)
+        click.echo(place + (f"  {click.style(chunk.symbol, fg='green')}" if chunk.symbol else ""))
+        click.echo(click.style(f"  {', '.join(hit.reasons)}", dim=True))
+    click.echo(click.style(f"{seconds * 1000:.0f} ms; no model was asked, nothing was sent", dim=True))
+
+
+async def _ask(fireside: "Fireside", explained: "Symbol | None") -> None:
     from fireside.cli import render
 
-    question = _question(fireside)
+    named = f"What does {explained.qualified} do?" if explained else "What is this project about?"
+    question = _readme(fireside, ASKED) or named
     _title(question)
     with render.page() as onto:
         drawn = await render.draw(fireside.agent.turn(Session(model=here().model), question), onto)
@@ -76,17 +122,24 @@ async def _ask(fireside: "Fireside") -> None:
         click.echo("\n" + notes)
 
 
-def _question(fireside: "Fireside") -> str:
-    """What the project's own README asks as an example; else about the definition its authors explained most."""
+def _readme(fireside: "Fireside", example: "re.Pattern[str]") -> str:
+    """What the project's own README gives as an example, or ""."""
     readme = fireside.project.workspace.read("README.md")
-    if readme is not None and (found := ASKED.search(readme.text)):
-        return found[1]
-    paths = [path for path in fireside.project.index.paths() if not TESTS.search(path)][:200]
-    symbols = [
-        symbol for path in paths for symbol in fireside.project.index.symbols_in(path) if symbol.kind != "section"
-    ]
-    explained = max(symbols, key=lambda symbol: len(symbol.doc), default=None)
-    return f"What does {explained.qualified} do?" if explained else "What is this project about?"
+    found = example.search(readme.text) if readme is not None else None
+    return found[1] if found else ""
+
+
+def _explained(fireside: "Fireside") -> "Symbol | None":
+    """The definition its authors explained most."""
+    return max(_definitions(fireside), key=lambda symbol: len(symbol.doc), default=None)
+
+
+def _definitions(fireside: "Fireside") -> "Iterator[Symbol]":
+    from fireside.index.paths import is_test
+
+    index = fireside.project.index
+    for path in [path for path in index.paths() if not is_test(path)][:200]:
+        yield from (symbol for symbol in index.symbols_in(path) if symbol.kind != "section")
 
 
 async def _complete(fireside: "Fireside") -> None:
@@ -119,6 +172,61 @@ def _place_to_complete(fireside: "Fireside") -> tuple[str, int, int, str] | None
                 text = "\n".join((*lines[: number - 1], line[:column], *lines[number:])) + "\n"
                 return entry.path, number, column + 1, text
             seen[code] = number
+    return None
+
+
+def _edit(fireside: "Fireside") -> None:
+    """An answer that has lost its indentation, as models lose it, applied to a copy; the same once more is refused; then undo."""
+    from fireside.workspace.checkpoints import Checkpoints
+    from fireside.workspace.workspace import Workspace
+
+    chosen = _line_to_edit(fireside)
+    if chosen is None:
+        return
+    path, name, line = chosen
+    _title(f"An edit as a model writes it, on a copy of {path}")
+    answer = f"{path}\n<<<<<<< SEARCH\n{line}\n=======\n{line.replace(name, f'{name}_again')}\n>>>>>>> REPLACE\n"
+    with TemporaryDirectory() as folder:
+        copy, state = Path(folder, "copy"), Path(folder, "state")
+        (copy / path).parent.mkdir(parents=True)
+        shutil.copyfile(fireside.project.root / path, copy / path)
+        before = (copy / path).read_bytes()
+        with Checkpoints(Workspace(copy), state) as checkpoints:
+            _apply(checkpoints, answer)
+            click.echo(click.style("the same answer once more:", dim=True))
+            _apply(checkpoints, answer)
+            checkpoints.undo()
+        same = (copy / path).read_bytes() == before
+    click.echo(f"undone: {'every byte as it was' if same else 'but the file differs; please report this'}")
+
+
+def _apply(checkpoints: "Checkpoints", answer: str) -> None:
+    from fireside.workspace.edits.landing import carry_out, plan_answer
+    from fireside.workspace.edits.refusals import EditRefused
+
+    try:
+        plan = plan_answer(checkpoints.workspace, answer)
+        carry_out(plan, checkpoints)
+    except EditRefused as error:
+        click.echo(f"refused, nothing was written: {error.refusals[0].message}")
+        for near in error.refusals[0].nearest[:NEAREST]:
+            click.echo(f"    {near}")
+        return
+    for line in plan.diff():
+        if line[:1] in COLOURS and line[:3] not in ("---", "+++"):
+            click.echo(click.style(line, fg=COLOURS[line[:1]]))
+    click.echo(f"{plan.changes[0].action} {plan.changes[0].path}")
+
+
+def _line_to_edit(fireside: "Fireside") -> tuple[str, str, str] | None:
+    """Where a method's or function's name stands in a line that is once in its file: path, name, and the line without its indentation."""
+    callables = [one for one in _definitions(fireside) if one.kind in ("method", "function")]
+    for symbol in sorted(callables, key=lambda one: one.kind != "method"):
+        source = fireside.project.workspace.read(symbol.path)
+        lines = [line.strip() for line in source.text.splitlines()] if source else []
+        line = lines[symbol.start_line - 1] if symbol.start_line <= len(lines) else ""
+        if re.search(rf"\b{re.escape(symbol.name)}\b", line) and lines.count(line) == 1:
+            return symbol.path, symbol.name, line
     return None
 
 

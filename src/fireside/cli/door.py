@@ -58,8 +58,13 @@ def _say(event: "Signal") -> None:
     match event:
         case signals.FellBack(source=source, target=target, error=error):
             click.echo(f"{source} does not answer ({error.message}); asking {target}", err=True)
-        case signals.Trimmed(messages=messages, model=model):
-            click.echo(f"{messages} of the oldest messages left out: {model} takes no more", err=True)
+        case signals.Trimmed(messages=messages, characters=characters, model=model):
+            what = (
+                f"{characters} characters far from the cursor" if characters else f"{messages} of the oldest messages"
+            )
+            click.echo(f"{what} left out: {model} takes no more", err=True)
+        case signals.Clamped(asked=asked, given=given, model=model):
+            click.echo(f"an answer of {given} tokens at most, not {asked}: {model} has no room for more", err=True)
         case signals.Queued(engine=engine, position=position) if position > 0:
             click.echo(f"{engine} is busy: number {position} in line", err=True)
         case signals.PullMoved(model=model, progress=progress) if progress.total:
@@ -73,7 +78,7 @@ def opened_project(root: Path | None = None) -> "Iterator[Project]":
     from fireside.app.knowledge import open_project
 
     door = here()
-    project = open_project(root or door.root, environ=os.environ)
+    project = open_project(root or door.root, environ=os.environ, flags=door.flags)
     try:
         yield project
     finally:
@@ -84,7 +89,7 @@ def read_project(project: "Project") -> "IndexReport":
     """Bring the index up to date, with a bar. Ctrl-C breaks it off at once, also inside an event loop, which would only take note."""
     import signal
 
-    from fireside.cli.code import progress_bar
+    from fireside.cli.progress import progress_bar
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:

@@ -56,7 +56,7 @@ def models_command() -> None:
 @models_command.command("list")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def list_command(as_json: bool) -> None:
-    """Every model of every engine: what it can do, how large it is, where it is."""
+    """List every model of every engine, and what it can do."""
 
     async def work() -> None:
         from fireside.cli import model_tables
@@ -98,7 +98,9 @@ def show_command(name: str, as_json: bool) -> None:
 @click.option("--name", help="What to call it (else: the file's name).")
 @click.option("--sha256", help="The digest the file must have.")
 def pull_command(source: str, name: str | None, sha256: str | None) -> None:
-    """Bring a model here: a GGUF from a URL into the store, or a NAME to an engine that can pull, such as Ollama.
+    """Bring a model here, from a URL or by its name.
+
+    A GGUF from a URL comes into the store; a NAME is pulled by an engine that can, such as Ollama.
 
     What was broken off goes on where it was. For a host outside your network a terminal is asked first; scripts need it in
     privacy.allow_hosts.
@@ -157,7 +159,10 @@ def rm_command(names: tuple[str, ...]) -> None:
 @click.argument("alias")
 @click.argument("model")
 def use_command(alias: str, model: str) -> None:
-    """Let ALIAS (chat, complete, embed, or a name of your own) mean MODEL, MODEL@ENGINE or @ENGINE."""
+    """Choose what an alias means.
+
+    ALIAS is chat, complete, embed, or a name of your own; it will mean MODEL, MODEL@ENGINE or @ENGINE.
+    """
 
     async def work() -> None:
         async with opened() as fireside:

@@ -5,10 +5,18 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
-from fireside.core.errors import Invalid
+from fireside.core.errors import Invalid, NotPermitted
 from fireside.core.requests import Snippet
-from fireside.index.chunks import IndexReport, IndexStatus, Progress, SearchResult, Symbol
-from fireside.index.index import Index
+from fireside.index import references
+from fireside.index.chunks import Chunk, Hit, IndexReport, IndexStatus, Progress, SearchResult, Symbol
+from fireside.index.index import FEW_VECTORS, Index
+from fireside.index.languages import canonical, language_of
+from fireside.index.paths import is_test, matches
+from fireside.index.references import References, rank_of
+from fireside.index.related import related
+from fireside.index.search import plain_name
+from fireside.workspace.files import Unread
+from fireside.workspace.grep import Found, Query, grep
 from fireside.workspace.workspace import Workspace
 
 IMPORT_LINE = re.compile(
@@ -35,14 +43,23 @@ class Project:
     def root(self) -> Path:
         return self.workspace.root
 
-    def update(self, progress: Callable[[Progress], None] | None = None, *, rebuild: bool = False) -> IndexReport:
+    def update(
+        self,
+        progress: Callable[[Progress], None] | None = None,
+        *,
+        rebuild: bool = False,
+        most_vectors: int | None = FEW_VECTORS,
+    ) -> IndexReport:
         """See ``Index.update``. Raises ``Invalid`` for a root that is too wide."""
         if self.too_wide:
-            raise Invalid(
-                f"{self.root} is not a project; reading all of it would take long",
-                remedy="go to a project's folder\nor name one: fireside --root DIR ...",
-            )
-        return self.index.update(progress, rebuild=rebuild)
+            raise self._refusal()
+        return self.index.update(progress, rebuild=rebuild, most_vectors=most_vectors)
+
+    def _refusal(self) -> Invalid:
+        return Invalid(
+            f"{self.root} is not a project; reading all of it would take long",
+            remedy="go to a project's folder\nor name one: fireside --root DIR ...",
+        )
 
     def search(
         self,
@@ -57,8 +74,76 @@ class Project:
         return self.index.search(query, limit=limit, language=language, path=path, tests=tests)
 
     def symbols(self, name: str) -> list[Symbol]:
-        """See ``Index.symbols``."""
-        return self.index.symbols(name)
+        """Definitions called ``name`` (``Class.method`` narrows), exact ones first; of these, source before tests and prose."""
+        found = self.index.symbols(name)
+        wanted = f".{plain_name(name.strip())}"
+        return sorted(
+            found, key=lambda one: (not f".{one.qualified}".endswith(wanted), one.kind == "section", rank_of(one.path))
+        )
+
+    def references(self, name: str, *, limit: int = 200) -> References:
+        """Where ``name`` is used; see ``references.find``."""
+        return references.find(self.index, name, limit=limit)
+
+    def nearest(self, name: str) -> list[str]:
+        """Names of definitions that may have been meant by ``name``."""
+        return references.nearest(self.index, name)
+
+    def body(self, symbol: Symbol) -> str | None:
+        """The source of a definition as it is on disk now; None when its file is gone or no text any more."""
+        try:
+            source = self.workspace.read(symbol.path)
+        except (Invalid, NotPermitted):
+            return None  # it has become a link out of the project
+        return None if source is None else "\n".join(source.text.split("\n")[symbol.start_line - 1 : symbol.end_line])
+
+    def related(self, path: str, line: int, *, limit: int = 10) -> tuple[Chunk, tuple[Hit, ...]]:
+        """The chunk that holds a line (from 1), and what is like it in other places of the project.
+
+        Raises ``Invalid`` for a place that does not exist or that the index knows nothing of, ``NotPermitted`` for one outside the root.
+        """
+        place = self.workspace.relative(path)
+        source = self.workspace.look(place)
+        if isinstance(source, Unread):
+            what = source.reason if (self.root / place).exists() else "there is no such file"
+            raise Invalid(f"{place[:200]}: {what}", remedy="name a text file of this project, and a line: PATH:LINE")
+        lines = source.text.count("\n") + (not source.text.endswith("\n"))
+        if not 1 <= line <= lines:
+            raise Invalid(
+                f"{place} has {lines} lines, none with the number {line}", remedy=f"name one of them: {place}:1"
+            )
+        found = related(self.index, place, line, limit=limit)
+        if found is None:
+            raise Invalid(
+                f"{place} is not in the index: a rule leaves it out, or it is empty",
+                remedy="fireside index tells what was left out, and why",
+            )
+        chunk, hits = found
+        return chunk, tuple(hit for hit in hits if (self.root / hit.chunk.path).is_file())
+
+    def grep(
+        self,
+        query: Query,
+        *,
+        language: str | None = None,
+        path: str | None = None,
+        tests: bool | None = None,
+        context: int = 0,
+        limit: int = 1_000,
+    ) -> Found:
+        """Exact text or a regular expression in the files as they are now; see ``grep.grep``. Needs no index."""
+        if self.too_wide:
+            raise self._refusal()
+        spoken = canonical(language) if language else None
+
+        def wanted(place: str) -> bool:
+            return (path is None or matches(place, path)) and (tests is None or is_test(place) == tests)
+
+        def accepted(place: str, text: str) -> bool:
+            found = language_of(place, text)
+            return spoken is None or found == spoken or (spoken == "typescript" and found == "tsx")
+
+        return grep(self.workspace, query, limit=limit, context=context, wanted=wanted, accepted=accepted)
 
     def status(self) -> IndexStatus:
         """See ``Index.status``."""

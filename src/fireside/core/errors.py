@@ -69,7 +69,7 @@ class ModelNotFound(FiresideError):
 
 
 class TimedOut(FiresideError):
-    """``context["phase"]``: connect, load, first_token, stall or total."""
+    """``context["phase"]``: connect, load, first_token, stall, slow or total."""
 
     kind = ErrorKind.TIMEOUT
     retryable_by_default = True

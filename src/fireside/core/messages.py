@@ -1,15 +1,15 @@
 """What a conversation is made of. Knows nothing of any model's template or any API's JSON."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 Role = Literal["system", "user", "assistant", "tool"]
 JsonSchema = Mapping[str, object]
 
 
-@dataclass(frozen=True, slots=True)
-class ToolCall:
+class ToolCall(msgspec.Struct, frozen=True, gc=False):
     """A model asks for a tool. ``arguments``: the JSON object as text, exactly as the model wrote it."""
 
     id: str
@@ -17,8 +17,7 @@ class ToolCall:
     arguments: str
 
 
-@dataclass(frozen=True, slots=True)
-class ToolSpec:
+class ToolSpec(msgspec.Struct, frozen=True, gc=False):
     """A tool as a model sees it. ``parameters``: a JSON schema of type object."""
 
     name: str
@@ -26,8 +25,7 @@ class ToolSpec:
     parameters: JsonSchema
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(msgspec.Struct, frozen=True, gc=False):
     """One entry of a conversation. ``images``: encoded files (PNG, JPEG), for models that can see."""
 
     role: Role

@@ -1,8 +1,10 @@
 """What can be asked of a model, and the pieces in which it answers."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Literal
+
+import msgspec
 
 from fireside.core.messages import JsonSchema, Message, ToolCall, ToolSpec
 
@@ -20,60 +22,71 @@ class Priority(IntEnum):
     BATCH = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Sampling:
-    """How tokens are drawn. ``None`` leaves the choice to the engine. ``max_tokens``: the answer's limit in tokens."""
+class Sampling(msgspec.Struct, frozen=True, gc=False):
+    """How tokens are drawn. ``None`` leaves the choice to the engine. ``max_tokens``: the answer's limit in tokens.
+
+    ``logprobs``: say how likely each token was, and that many alternatives to it (0: none of them); where the engine can.
+    """
 
     temperature: float | None = None
     top_p: float | None = None
     top_k: int | None = None
     min_p: float | None = None
     repeat_penalty: float | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
     seed: int | None = None
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
+    logprobs: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseFormat:
+class ResponseFormat(msgspec.Struct, frozen=True, gc=False):
     """The answer must be JSON; with a ``schema``, JSON that fits it."""
 
     schema: JsonSchema | None = None
     name: str = "answer"
 
 
-@dataclass(frozen=True, slots=True)
-class Snippet:
+class Snippet(msgspec.Struct, frozen=True, gc=False):
     """Lines of another file that may help a completion. ``path``: relative to the project, with forward slashes."""
 
     path: str
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class ChatRequest:
+class ChatRequest(msgspec.Struct, frozen=True, gc=False):
     """A conversation to go on with.
 
     ``model``: an alias (``chat``), a model name, or ``name@engine``. ``tool_choice``: auto, none, required or a tool's name.
     ``session``: requests of one conversation share it, so that an engine can keep their prefix warm in one slot.
     ``supersedes``: a newer request with the same key makes an older, still queued or running one pointless (it is cancelled).
+    ``stream``: whether somebody reads along; if not, an engine may ask its server for the answer as a whole.
+    ``keep_alive``: seconds the model should stay in memory afterwards, negative for ever; ``None`` leaves it to the engine.
+    ``client``: who asks, where several do; it shapes no answer.
     """
 
     messages: tuple[Message, ...]
     model: str = "chat"
     tools: tuple[ToolSpec, ...] = ()
     tool_choice: str = "auto"
-    sampling: Sampling = field(default_factory=Sampling)
+    sampling: Sampling = Sampling()
     response_format: ResponseFormat | None = None
     reasoning: Reasoning | None = None
     priority: Priority = Priority.CHAT
     session: str | None = None
     supersedes: str | None = None
+    stream: bool = True
+    keep_alive: float | None = None
+    client: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class CompletionRequest:
-    """Code to be filled in between ``prefix`` and ``suffix`` (both may be empty). ``max_tokens``: the answer's limit in tokens."""
+class CompletionRequest(msgspec.Struct, frozen=True, gc=False):
+    """Code to be filled in between ``prefix`` and ``suffix`` (both may be empty). ``max_tokens``: the answer's limit in tokens.
+
+    ``raw``: the prefix is the whole prompt and goes to the model as it is, without fill-in-the-middle tokens. ``stream``, ``keep_alive``,
+    ``client``: as for a chat.
+    """
 
     prefix: str
     suffix: str = ""
@@ -81,10 +94,14 @@ class CompletionRequest:
     neighbours: tuple[Snippet, ...] = ()
     model: str = "complete"
     max_tokens: int = 64
-    sampling: Sampling = field(default_factory=Sampling)
+    raw: bool = False
+    sampling: Sampling = Sampling()
     priority: Priority = Priority.TYPING
     session: str | None = None
     supersedes: str | None = None
+    stream: bool = True
+    keep_alive: float | None = None
+    client: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +119,18 @@ class Usage:
     completion_seconds: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Delta:
+class Logprob(msgspec.Struct, frozen=True, gc=False):
+    """How likely a token was (natural logarithm), and its alternatives, likeliest first."""
+
+    token: str
+    logprob: float
+    top: tuple[tuple[str, float], ...] = ()
+
+
+class Delta(msgspec.Struct, frozen=True, gc=False):
     """One piece of an answer. A stream ends with exactly one Delta that has a ``finish_reason``; ``usage`` comes with it or before.
 
-    ``engine``, ``model``: who answered, set by the gateway on the last piece.
+    ``engine``, ``model``: who answered, set by the gateway on the last piece. ``logprobs``: of the tokens of this piece's text.
     """
 
     text: str = ""
@@ -116,6 +140,7 @@ class Delta:
     usage: Usage | None = None
     engine: str = ""
     model: str = ""
+    logprobs: tuple[Logprob, ...] = ()
 
     @property
     def has_content(self) -> bool:

@@ -5,7 +5,7 @@ Chat only: there are no completions and no embeddings there.
 
 import time
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import msgspec
@@ -14,6 +14,7 @@ from fireside.core.errors import FiresideError
 from fireside.core.messages import Message
 from fireside.core.requests import ChatRequest, CompletionRequest, Delta, Vectors
 from fireside.core.streams import closing
+from fireside.core.values import replace
 from fireside.engines.api import QUICK, Api, Json, Key, boundary_for, cannot, fitted, refuse_pull
 from fireside.engines.base_url import base_url
 from fireside.engines.engine import Boundary, EngineHealth, PullProgress

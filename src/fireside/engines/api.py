@@ -6,19 +6,21 @@ Knows addresses, keys and failures; what the JSON means is ``wire``'s.
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from fireside.core.errors import FiresideError, Invalid, NotPermitted
 from fireside.core.requests import ChatRequest, Delta
 from fireside.core.streams import closing
+from fireside.core.values import replace
 from fireside.engines.base_url import BaseUrl
 from fireside.engines.egress import Errand, boundary_of
 from fireside.engines.engine import Boundary, PullProgress
 from fireside.engines.reply import explain
 from fireside.engines.transport import BODY_LIMIT, Stream, Timeouts, Transport
 from fireside.models.card import Capability, ModelCard
-from fireside.wire.framing import SseEvent, sse
+from fireside.wire.framing import SseEvent, SseParser
+from fireside.wire.plain import read_plain
 
 Json = dict[str, object]
 DRAIN = 0.05
@@ -53,6 +55,10 @@ class Reader(Protocol):
     def done(self) -> bool: ...
 
     def read(self, event: SseEvent) -> list[Delta]: ...
+
+    def read_chunk(self, data: object) -> list[Delta]:
+        """A whole answer that was not streamed, decoded."""
+        ...
 
     def end(self) -> list[Delta]: ...
 
@@ -95,10 +101,13 @@ class Api:
             raise explain(answer, model=model)
         return answer.object()
 
-    async def answer(
+    async def stream(
         self, path: str, body: object, reader: Reader, *, purpose: str, model: str
-    ) -> AsyncIterator[Delta]:
-        """The pieces of one streamed answer. Afterwards the rest of its body is read for a moment, so that the connection serves again."""
+    ) -> AsyncIterator[list[Delta]]:
+        """One answer in batches, a read from the network each. A server may also give a whole answer, asked for or not.
+
+        Afterwards the rest of the body is read for a moment, so that the connection serves again.
+        """
         self.busy += 1
         try:
             async with self.transport.stream(
@@ -109,22 +118,27 @@ class Api:
                 timeouts=self.timeouts,
                 errand=self._errand(purpose),
             ) as stream:
-                begun = False
-                async with closing(_events(stream, lambda: begun, model)) as events:
-                    async for event in events:
-                        for delta in reader.read(event):
-                            begun = True
-                            yield delta
-                        if reader.done:
-                            break
-                    for delta in reader.end():
-                        yield delta
-                    with suppress(FiresideError, TimeoutError):
-                        async with asyncio.timeout(DRAIN):
-                            async for _ in events:
-                                pass
+                kind = stream.headers.get("content-type", "")
+                if stream.status != 200 or kind.startswith("text/html"):
+                    raise explain(await stream.whole(), model=model)
+                if kind.startswith("application/json"):
+                    answer = await stream.whole(BODY_LIMIT)
+                    yield read_plain(answer.body) or [*reader.read_chunk(answer.object()), *reader.end()]
+                    return
+                async with closing(read_events(stream, reader)) as batches:
+                    async for batch in batches:
+                        yield batch
         finally:
             self.busy -= 1
+
+    async def answer(
+        self, path: str, body: object, reader: Reader, *, purpose: str, model: str
+    ) -> AsyncIterator[Delta]:
+        """``stream``, piece by piece."""
+        async with closing(self.stream(path, body, reader, purpose=purpose, model=model)) as batches:
+            async for batch in batches:
+                for delta in batch:
+                    yield delta
 
     def _headers(self, more: Mapping[str, str]) -> dict[str, str]:
         value = self.key.value(self.base.host)
@@ -159,7 +173,10 @@ def fitted(request: ChatRequest, card: ModelCard) -> ChatRequest:
     """The request without what this model cannot do and may do without. Raises ``Invalid`` for what it may not."""
     check_request(request, card)
     reasoning = request.reasoning if card.can("thinking") else None
-    return replace(request, reasoning=reasoning, tools=request.tools if card.can("tools") else ())
+    tools = request.tools if card.can("tools") else ()
+    if reasoning == request.reasoning and tools is request.tools:
+        return request
+    return replace(request, reasoning=reasoning, tools=tools)
 
 
 def cannot(card: ModelCard, capability: Capability, words: str) -> Invalid:
@@ -178,16 +195,38 @@ def refuse_pull(name: str, engine: str) -> PullProgress:
     )
 
 
-async def _events(stream: Stream, begun: Callable[[], bool], model: str) -> AsyncIterator[SseEvent]:
-    """The events of a stream; a server that answers whole although a stream was asked for gives one event."""
-    kind = stream.headers.get("content-type", "")
-    if stream.status != 200 or kind.startswith("text/html"):
-        raise explain(await stream.whole(), model=model)
-    if kind.startswith("application/json"):
-        answer = await stream.whole(BODY_LIMIT)
-        answer.object()
-        yield SseEvent("message", answer.body.decode("utf-8", "replace"))
-        return
-    async with closing(sse(stream.chunks(begun))) as events:
-        async for event in events:
-            yield event
+async def read_events(stream: Stream, reader: Reader) -> AsyncIterator[list[Delta]]:
+    """The Deltas of an event stream, one batch a read. What came before a fault is given before the fault is raised."""
+    parser, begun = SseParser(), False
+    chunks = stream.chunks(lambda: begun)
+    async for chunk in chunks:
+        deltas: list[Delta] = []
+        try:
+            for event in parser.feed(chunk):
+                deltas += reader.read(event)
+                if reader.done:
+                    break
+            if reader.done:
+                deltas += reader.end()
+        except FiresideError:
+            if deltas:
+                yield deltas
+            raise
+        if deltas:
+            begun = True
+            yield deltas
+        if reader.done:
+            with suppress(FiresideError, TimeoutError):
+                async with asyncio.timeout(DRAIN):
+                    async for _ in chunks:
+                        pass
+            return
+    last = parser.end()
+    deltas = reader.read(last) if last is not None else []
+    try:
+        deltas += reader.end()
+    except FiresideError:
+        if deltas:
+            yield deltas
+        raise
+    yield deltas

@@ -37,6 +37,7 @@ NETWORK = tuple(
 LEGACY_IPV4 = re.compile(r"(0x[0-9a-f]*|[0-9]+)(\.(0x[0-9a-f]*|[0-9]+)){0,3}", re.IGNORECASE)
 PRIVATE_NAMES = (".local", ".lan", ".home.arpa", ".internal", ".ts.net")
 LOOPBACK = ("127.0.0.1", "::1")
+REMEMBERED = 1024
 
 
 class EgressSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -91,6 +92,7 @@ class Egress:
     def settings(self, settings: EgressSettings) -> None:
         self._allowed = tuple(_pattern(entry) for entry in settings.allow_hosts)
         self._settings = settings
+        self._near: dict[tuple[str, Boundary], tuple[str, ...]] = {}
 
     def allows(self, host: str) -> bool:
         """Whether this outside host was opted in."""
@@ -115,6 +117,19 @@ class Egress:
                 address=address,
             )
         return boundary
+
+    def admit_near(self, host: str, port: int, *, method: str, size: int, errand: Errand) -> Passage | None:
+        """``admit``, at once, where neither a resolver nor the ledger has a say: for addresses near enough, and this machine's names.
+
+        ``None`` for everything else, also for what ``admit`` would refuse.
+        """
+        name = normal_host(host)
+        addresses = self._near.get((name, errand.within))
+        if addresses is None:
+            if len(self._near) >= REMEMBERED:
+                self._near.clear()
+            addresses = self._near[name, errand.within] = self._near_addresses(name, errand.within)
+        return Passage(name, port, addresses, method, size, errand) if addresses else None
 
     async def admit(self, host: str, port: int, *, method: str, size: int, errand: Errand) -> Passage:
         """Resolve ``host``, keep the addresses it may be reached at, and write an outside request into the ledger.
@@ -146,6 +161,14 @@ class Egress:
         """The last look before bytes go out over a connection, which may be an older one that leads somewhere else than the new ones."""
         if self.check(passage.host, address, passage.errand.within) is Boundary.CLOUD and not passage.recorded:
             await self._record(passage)
+
+    def _near_addresses(self, name: str, within: Boundary) -> tuple[str, ...]:
+        addresses = known_addresses(name)
+        try:
+            near = all(self.check(name, address, within) is not Boundary.CLOUD for address in addresses)
+        except NotPermitted:
+            return ()
+        return addresses if near else ()
 
     async def _record(self, passage: Passage) -> None:
         entry = {
@@ -218,16 +241,21 @@ def is_local_name(name: str) -> bool:
     return name == "localhost" or name.endswith(".localhost")
 
 
-async def resolve(name: str, port: int) -> Sequence[str]:
-    """The addresses of a normal host, in the order to be tried. Raises ``ConnectionFailed`` (dns)."""
+def known_addresses(name: str) -> tuple[str, ...]:
+    """Those of a normal host that no resolver is asked for; none for any other name."""
     if is_local_name(name):
         return LOOPBACK
     try:
         classify(name)
     except Invalid:
-        pass
-    else:
-        return (name,)
+        return ()
+    return (name,)
+
+
+async def resolve(name: str, port: int) -> Sequence[str]:
+    """The addresses of a normal host, in the order to be tried. Raises ``ConnectionFailed`` (dns)."""
+    if known := known_addresses(name):
+        return known
     loop = asyncio.get_running_loop()
     try:
         found = await loop.getaddrinfo(name, port, type=socket.SOCK_STREAM)

@@ -8,10 +8,11 @@ client can reach. Knows nothing of whether anything listens there.
 import ipaddress
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from fireside.core.errors import Invalid
+from fireside.core.values import replace
 
 DEFAULT = "http://127.0.0.1:11434"
 VARIABLES = ("FIRESIDE_OLLAMA_URL", "OLLAMA_ENDPOINT", "OLLAMA_HOST")

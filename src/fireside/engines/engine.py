@@ -22,10 +22,25 @@ class Boundary(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Resident:
+    """A model in memory. ``size``, ``size_vram``: bytes; ``context``: tokens; 0 where the engine does not say.
+
+    ``expires``: when it leaves, in seconds since 1970; negative: never; ``None``: nobody knows.
+    """
+
+    name: str
+    size: int = 0
+    size_vram: int = 0
+    context: int = 0
+    expires: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class EngineHealth:
     """``state``: ready (answers now), loading, idle (would start on demand) or down. ``detail``: one line; ``remedy`` when down.
 
     ``latency``: seconds one look took; ``loaded``: names of models in memory; ``busy``: requests running, where the engine says.
+    ``residents``: what the engine knows of those that are loaded.
     """
 
     state: Literal["ready", "loading", "idle", "down"]
@@ -34,15 +49,17 @@ class EngineHealth:
     latency: float = 0.0
     loaded: tuple[str, ...] = ()
     busy: int = 0
+    residents: tuple[Resident, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class PullProgress:
-    """``completed`` and ``total`` in bytes; ``total`` is 0 while unknown."""
+    """``completed`` and ``total`` in bytes; ``total`` is 0 while unknown. ``digest``: of the part that is coming, where there are parts."""
 
     status: str
     completed: int = 0
     total: int = 0
+    digest: str = ""
 
 
 class Engine(Protocol):

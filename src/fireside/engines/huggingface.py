@@ -8,7 +8,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
@@ -18,6 +17,7 @@ import msgspec
 from fireside.core.errors import FiresideError, Invalid, ModelNotFound
 from fireside.core.requests import ChatRequest, CompletionRequest, Delta, Vectors
 from fireside.core.streams import closing
+from fireside.core.values import replace
 from fireside.engines.egress import Errand
 from fireside.engines.engine import Boundary, EngineHealth, PullProgress
 from fireside.engines.hf_folder import read_card

@@ -6,12 +6,13 @@ asked for by name. Knows files; starts nothing.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal, Protocol, cast
 
 from fireside.core.errors import FiresideError, Invalid, ModelNotFound
+from fireside.core.values import replace
 from fireside.models import gguf
 from fireside.models.card import ModelCard
 

@@ -86,6 +86,10 @@ class Place(Protocol):
         """The number of the slot a request should ask for."""
         ...
 
+    async def unload(self, card: ModelCard) -> None:
+        """Have a model leave memory, unless it is at work or others use it."""
+        ...
+
     async def health(self) -> EngineHealth: ...
 
     async def aclose(self) -> None: ...
@@ -152,6 +156,10 @@ class Embedded:
         slots = self._slots.setdefault(card.name, Slots(self._spec.parallel))
         return slots.hold(session, typing=typing)
 
+    async def unload(self, card: ModelCard) -> None:
+        for embedding in (False, True):
+            await self._supervisor.dismiss(self._spec_of(card, embedding=embedding))
+
     async def health(self) -> EngineHealth:
         cards = await self.cards()
         if not cards:
@@ -212,6 +220,9 @@ class Remote:
 
     def slot(self, card: ModelCard, session: str | None, *, typing: bool = False) -> AbstractContextManager[int]:
         return nullcontext(ANY)
+
+    async def unload(self, card: ModelCard) -> None:
+        """A server that runs by itself keeps its model."""
 
     async def health(self) -> EngineHealth:
         response = await self._asker.get(self._address, "/health")

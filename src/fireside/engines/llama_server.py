@@ -10,9 +10,8 @@ import re
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -21,6 +20,7 @@ from fireside.core.errors import ConnectionFailed, ContextTooLong, FiresideError
 from fireside.core.messages import JsonSchema, ToolSpec
 from fireside.core.requests import ChatRequest, CompletionRequest, Delta, Priority, ResponseFormat, Vectors
 from fireside.core.streams import closing
+from fireside.core.values import replace
 from fireside.engines.egress import boundary_of
 from fireside.engines.engine import Boundary, EngineHealth, PullProgress
 from fireside.engines.llama_models import Shelf
@@ -39,6 +39,7 @@ from fireside.wire.openai import ChatReader, read_embeddings, write_chat, write_
 
 RECONNECT_SECONDS = 0.05
 TOO_LARGE = re.compile(r"input \((\d+) tokens\) is too large")
+Request = TypeVar("Request", ChatRequest, CompletionRequest)
 OF_CHATS = ("messages", "tools", "tool_choice", "parallel_tool_calls", "response_format", "chat_template_kwargs")
 
 
@@ -74,6 +75,9 @@ class LlamaServerSettings(
 class LlamaServerEngine:
     """One llama.cpp. ``parallel``: requests that run at a time; more wait at the server."""
 
+    # What the gateway asks of an engine before it lets requests that begin alike wait for the first of them.
+    keeps_prefixes = True
+
     def __init__(self, place: Place, asker: Asker, *, parallel: int, timeouts: Timeouts) -> None:
         self.name = asker.engine
         self.boundary = asker.boundary
@@ -105,11 +109,13 @@ class LlamaServerEngine:
         return kept | {"prompt": prompt, "json_schema": held(read_format(body["response_format"]))}
 
     async def complete(self, request: CompletionRequest, card: ModelCard) -> AsyncIterator[Delta]:
-        """The model's own fill-in-the-middle form. Code is drawn at temperature 0 unless another was asked for."""
-        require(card, "fim", "fill in code")
-        assert card.fim is not None
-        drawn = drawn_as_code(request, card.fim)
-        body = write_completion(drawn, card.name, prompt=fim_prompt(request, card.fim))
+        """The model's own fill-in-the-middle form, code drawn at temperature 0 unless another was asked for; or a raw prompt as it is."""
+        drawn, prompt = request, request.prefix
+        if not request.raw:
+            require(card, "fim", "fill in code")
+            assert card.fim is not None
+            drawn, prompt = drawn_as_code(request, card.fim), fim_prompt(request, card.fim)
+        body = write_completion(told_of_tokens(drawn), card.name, prompt=prompt)
         with self._place.slot(card, request.session, typing=request.priority == Priority.TYPING) as slot:
             body |= {"cache_prompt": True, "id_slot": slot}
             async with closing(self._answer("/v1/completions", body, card, "complete")) as answer:
@@ -155,8 +161,11 @@ class LlamaServerEngine:
         return len(tokens) if isinstance(tokens, list) else None
 
     async def warm(self, request: ChatRequest, card: ModelCard) -> None:
-        """Load the model; with messages, also compute their prompt, which the slot then remembers."""
+        """Load the model; with messages, also compute their prompt, which the slot then remembers. ``keep_alive`` 0 unloads it."""
         if not request.messages:
+            if request.keep_alive == 0:
+                await self._place.unload(card)
+                return
             async with self._place.server(card):
                 return
         first = replace(request, sampling=replace(request.sampling, max_tokens=1), tool_choice="auto")
@@ -261,7 +270,14 @@ def write_request(request: ChatRequest, card: ModelCard, forced: Sequence[ToolSp
         sampling = replace(request.sampling, stop=())  # a stop inside an argument would cut the call
         request = replace(request, tool_choice="none", response_format=schema, sampling=sampling)
         extra["logit_bias"] = [["\n", False]]  # JSON needs no line breaks, and small models lose themselves in them
-    return write_chat(request, card.name) | extra
+    return write_chat(told_of_tokens(request), card.name) | extra
+
+
+def told_of_tokens(request: Request) -> Request:
+    """llama-server says nothing of its tokens when it is asked for none beside them; so it is asked for one, which may be left out."""
+    if request.sampling.logprobs != 0:
+        return request
+    return replace(request, sampling=replace(request.sampling, logprobs=1))
 
 
 def read_format(written: object) -> JsonSchema:

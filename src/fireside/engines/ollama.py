@@ -8,17 +8,17 @@ the rest has been shown.
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
 from fireside.core.errors import ConnectionFailed, FiresideError, Invalid, NotPermitted
 from fireside.core.requests import ChatRequest, CompletionRequest, Delta, ResponseFormat, Vectors
 from fireside.core.streams import closing
+from fireside.core.values import replace
 from fireside.engines import ollama_errors as errors
 from fireside.engines.endpoint import parse
-from fireside.engines.engine import Boundary, EngineHealth, PullProgress
+from fireside.engines.engine import Boundary, EngineHealth, PullProgress, Resident
 from fireside.engines.ollama_calls import marked
 from fireside.engines.ollama_client import OllamaClient
 from fireside.engines.ollama_context import ContextSizes, Measure, check, measure, measure_text
@@ -87,7 +87,7 @@ class OllamaEngine:
             request,
             card.name,
             options=wire.write_options(request.sampling, num_ctx=num_ctx),
-            keep_alive=self._keep_alive,
+            keep_alive=self._stays(request),
             think=wire.write_think(request.reasoning) if card.can("thinking") else None,
         )
         deltas = self._answer("/api/chat", body, _read_chat, card, prompt)
@@ -98,16 +98,21 @@ class OllamaEngine:
     async def complete(self, request: CompletionRequest, card: ModelCard) -> AsyncIterator[Delta]:
         """The model's own fill-in-the-middle form, sent raw: Ollama's ``suffix`` fails for every model that came as a GGUF.
 
-        Code is drawn at temperature 0 unless another was asked for; the model's default is meant for talk.
+        Code is drawn at temperature 0 unless another was asked for; the model's default is meant for talk. A raw prompt goes as it is.
         """
-        if card.fim is None:
-            raise Invalid(f"{card.name} cannot fill in code", remedy="choose a model that can: fireside models list")
-        text = fim_prompt(request, card.fim)
+        text, sampling, answer = request.prefix, request.sampling, request.sampling.max_tokens
+        if not request.raw:
+            if card.fim is None:
+                raise Invalid(
+                    f"{card.name} cannot fill in code", remedy="choose a model that can: fireside models list"
+                )
+            text, sampling = fim_prompt(request, card.fim), drawn_as_code(request, card.fim).sampling
+            answer = sampling.max_tokens or request.max_tokens
         prompt = measure_text(text)
-        sampling = drawn_as_code(request, card.fim).sampling
-        num_ctx = self._fit(card, prompt, sampling.max_tokens or request.max_tokens)
-        options = wire.write_options(sampling, num_ctx=num_ctx, max_tokens=request.max_tokens)
-        body = wire.write_generate(card.name, text, options=options, keep_alive=self._keep_alive)
+        options = wire.write_options(sampling, num_ctx=self._fit(card, prompt, answer), max_tokens=request.max_tokens)
+        body = wire.write_generate(
+            card.name, text, options=options, keep_alive=self._stays(request), logprobs=sampling.logprobs
+        )
         async with closing(self._answer("/api/generate", body, _read_generate, card, prompt)) as deltas:
             async for delta in deltas:
                 yield delta
@@ -148,7 +153,9 @@ class OllamaEngine:
         names = tuple(model.name for model in loaded)
         detail = f"Ollama {version} at {self.client.url}"
         latency = time.perf_counter() - began
-        return EngineHealth("ready" if names else "idle", detail, "", latency, loaded=names, busy=self._busy)
+        residents = tuple(_resident(model) for model in loaded)
+        state: Literal["ready", "idle"] = "ready" if names else "idle"
+        return EngineHealth(state, detail, "", latency, loaded=names, busy=self._busy, residents=residents)
 
     async def count_tokens(self, request: ChatRequest | str, card: ModelCard) -> int | None:
         """``None``: Ollama has no route that counts."""
@@ -163,7 +170,7 @@ class OllamaEngine:
                     pass
             return
         options: wire.Json = {"num_ctx": self._fit(card, measure(request), None)}
-        body: wire.Json = {"model": card.name, "keep_alive": self._keep_alive, "options": options, "stream": False}
+        body: wire.Json = {"model": card.name, "keep_alive": self._stays(request), "options": options, "stream": False}
         await self.client.ask("POST", "/api/generate", wire.GenerateLine, body=body, model=card.name)
 
     async def pull(self, name: str) -> AsyncIterator[PullProgress]:
@@ -176,7 +183,7 @@ class OllamaEngine:
                 if "error" in line:
                     raise errors.explain_pull(line, name)
                 pulled = wire.read(line, wire.Pulled)
-                yield PullProgress(pulled.status, pulled.completed, pulled.total)
+                yield PullProgress(pulled.status, pulled.completed, pulled.total, pulled.digest)
                 if pulled.status == "success":
                     return
         remedy = f"go on with it: fireside models pull {name}@{self.name}"
@@ -184,6 +191,10 @@ class OllamaEngine:
 
     async def aclose(self) -> None:
         """The transport is shared and closed by who made it; models leave Ollama's memory by ``keep_alive``."""
+
+    def _stays(self, request: ChatRequest | CompletionRequest) -> str | float:
+        """How long the model stays in memory: as the request says, else as the settings do."""
+        return self._keep_alive if request.keep_alive is None else request.keep_alive
 
     def _fit(self, card: ModelCard, prompt: Measure, answer: int | None) -> int:
         """The ``num_ctx`` for this request. Raises ``ContextTooLong``, and ``NotPermitted`` for a model of Ollama's cloud."""
@@ -241,6 +252,10 @@ class OllamaEngine:
     async def _embedder(self) -> str:
         names = [card.name for card in await self.models() if card.can("embed")]
         return f"use {names[0]}, which does" if names else f"fireside models pull nomic-embed-text@{self.name}"
+
+
+def _resident(model: wire.Loaded) -> Resident:
+    return Resident(model.name, model.size, model.size_vram, model.context_length, wire.read_time(model.expires_at))
 
 
 def _read_chat(value: wire.Json) -> tuple[list[Delta], Line]:

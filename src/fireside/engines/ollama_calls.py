@@ -1,10 +1,10 @@
 """Ollama ends an answer that holds tool calls with ``stop``; everybody else says ``tool_calls``."""
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
 from fireside.core.requests import Delta
 from fireside.core.streams import closing
+from fireside.core.values import replace
 
 
 async def marked(deltas: AsyncIterator[Delta]) -> AsyncIterator[Delta]:

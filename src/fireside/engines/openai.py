@@ -7,14 +7,15 @@ cannot set the context.
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import msgspec
 
 from fireside.core.errors import ErrorKind, FiresideError
-from fireside.core.requests import ChatRequest, CompletionRequest, Delta, Vectors
-from fireside.core.streams import closing
+from fireside.core.requests import ChatRequest, CompletionRequest, Delta, ResponseFormat, Vectors
+from fireside.core.streams import closing, singly
+from fireside.core.values import replace
 from fireside.engines.api import QUICK, Api, Json, Key, boundary_for, cannot, fitted, refuse_pull
 from fireside.engines.base_url import BaseUrl, base_url
 from fireside.engines.engine import Boundary, EngineHealth, PullProgress
@@ -23,6 +24,7 @@ from fireside.engines.registry import EngineContext
 from fireside.engines.transport import Timeouts
 from fireside.models.card import ModelCard
 from fireside.models.prompting import drawn_as_code, fim_prompt
+from fireside.wire.forced import as_call, call_schema, forced_tools
 from fireside.wire.openai import ChatReader, read_embeddings, write_chat, write_completion, write_embeddings
 
 EMBED_BATCH = 64
@@ -38,7 +40,7 @@ class OpenAISettings(
     ``models``: what the server does not say of its models, and models it does not list. ``boundary``: how far a prompt travels; ``network``
     for a server of your own whose name looks public (it is refused should it lead outside). ``headers``: sent with every request.
     ``host_header``: sent as ``Host``. ``organization``: OpenAI's. The limits are in seconds. ``weight``: its share when several engines
-    have the same model.
+    have the same model. ``parallel``: requests it is sent at once; most such servers compute them together.
     """
 
     base_url: str = "http://127.0.0.1:8000/v1"
@@ -53,6 +55,7 @@ class OpenAISettings(
     first_token_seconds: Seconds = 120.0
     stall_seconds: Seconds = 60.0
     weight: Annotated[float, msgspec.Meta(ge=0)] = 1.0
+    parallel: Annotated[int, msgspec.Meta(ge=1)] = 128
 
 
 @dataclass(slots=True)
@@ -62,6 +65,7 @@ class OpenAIEngine:
     api: Api
     configured: dict[str, ModelSettings]
     documented: bool = False
+    parallel: int = 128
     counts: bool | None = None
 
     @property
@@ -77,28 +81,47 @@ class OpenAIEngine:
         """What was changed in ``base_url``, one line each."""
         return self.api.base.notes
 
-    async def chat(self, request: ChatRequest, card: ModelCard) -> AsyncIterator[Delta]:
-        request = fitted(request, card)
-        body = write_chat(request, card.name, documented=self.documented)
-        answer = self.api.answer("/chat/completions", body, ChatReader(), purpose="chat", model=card.name)
-        async with closing(answer) as deltas:
-            async for delta in deltas:
-                yield delta
+    def chat(self, request: ChatRequest, card: ModelCard) -> AsyncIterator[Delta]:
+        return singly(self.stream(request, card))
 
-    async def complete(self, request: CompletionRequest, card: ModelCard) -> AsyncIterator[Delta]:
+    def complete(self, request: CompletionRequest, card: ModelCard) -> AsyncIterator[Delta]:
+        return singly(self.stream(request, card))
+
+    def stream(self, request: ChatRequest | CompletionRequest, card: ModelCard) -> AsyncIterator[list[Delta]]:
+        """The answer, a batch for each read; asked for as a whole when nobody reads along."""
+        try:
+            if isinstance(request, ChatRequest):
+                return self._chat(fitted(request, card), card)
+            return self._complete(request, card)
+        except FiresideError as error:
+            return _refused(error)
+
+    def _chat(self, request: ChatRequest, card: ModelCard) -> AsyncIterator[list[Delta]]:
+        """Where a call must be made, it is asked for by a schema: many servers take ``tool_choice`` for a wish. OpenAI keeps to it."""
+        forced = forced_tools(request)
+        by_schema = bool(forced) and not self.documented
+        if by_schema:
+            sampling = replace(request.sampling, stop=())  # a stop inside an argument would cut the call
+            schema = ResponseFormat(call_schema(forced))
+            request = replace(request, tool_choice="none", response_format=schema, sampling=sampling)
+        body = write_chat(request, card.name, stream=request.stream, documented=self.documented)
+        answer = self.api.stream("/chat/completions", body, ChatReader(), purpose="chat", model=card.name)
+        return _as_call(answer) if by_schema else answer
+
+    def _complete(self, request: CompletionRequest, card: ModelCard) -> AsyncIterator[list[Delta]]:
         """With the family's own fill-in-the-middle tokens where it has them, else with the server's ``suffix``.
 
-        Code is drawn at temperature 0 unless another was asked for.
+        Code is drawn at temperature 0 unless another was asked for; a raw prompt is left as it is.
         """
-        if not card.can("fim"):
-            raise cannot(card, "fim", "fill in code")
-        prompt = fim_prompt(request, card.fim) if card.fim is not None else None
-        drawn = drawn_as_code(request, card.fim)
-        body = write_completion(drawn, card.name, prompt=prompt, documented=self.documented)
-        answer = self.api.answer("/completions", body, ChatReader(), purpose="complete", model=card.name)
-        async with closing(answer) as deltas:
-            async for delta in deltas:
-                yield delta
+        drawn: CompletionRequest = request
+        prompt: str | None = request.prefix
+        if not request.raw:
+            if not card.can("fim"):
+                raise cannot(card, "fim", "fill in code")
+            drawn = drawn_as_code(request, card.fim)
+            prompt = fim_prompt(request, card.fim) if card.fim is not None else None
+        body = write_completion(drawn, card.name, prompt=prompt, stream=request.stream, documented=self.documented)
+        return self.api.stream("/completions", body, ChatReader(), purpose="complete", model=card.name)
 
     async def embed(self, texts: Sequence[str], card: ModelCard) -> Vectors:
         if not card.can("embed"):
@@ -160,7 +183,11 @@ class OpenAIEngine:
         if self.boundary is Boundary.CLOUD or not request.messages:
             return
         first = replace(
-            request, sampling=replace(request.sampling, max_tokens=1), response_format=None, tool_choice="auto"
+            request,
+            sampling=replace(request.sampling, max_tokens=1),
+            response_format=None,
+            tool_choice="auto",
+            stream=False,
         )
         async with closing(self.chat(first, card)) as answer:
             async for _ in answer:
@@ -213,6 +240,20 @@ class OpenAIEngine:
         return EngineHealth("down", "; ".join((detail, *self.notes)), remedy)
 
 
+async def _as_call(answer: AsyncIterator[list[Delta]]) -> AsyncIterator[list[Delta]]:
+    async with closing(as_call(singly(answer))) as deltas:
+        async for delta in deltas:
+            yield [delta]
+
+
+async def _refused(error: FiresideError) -> AsyncIterator[list[Delta]]:
+    """An answer that cannot be asked for fails when it is read, as any other does."""
+    nothing: tuple[list[Delta], ...] = ()
+    for batch in nothing:
+        yield batch
+    raise error
+
+
 def build(name: str, settings: OpenAISettings, context: EngineContext) -> OpenAIEngine:
     """The entry point. Raises ``Invalid`` when ``base_url`` cannot be an address."""
     base = base_url(settings.base_url)
@@ -237,7 +278,7 @@ def build(name: str, settings: OpenAISettings, context: EngineContext) -> OpenAI
         headers=lambda key: {"authorization": f"Bearer {key}"},
         extra=extra,
     )
-    return OpenAIEngine(api, settings.models, documented=itself)
+    return OpenAIEngine(api, settings.models, documented=itself, parallel=settings.parallel)
 
 
 build.settings = OpenAISettings  # type: ignore[attr-defined]

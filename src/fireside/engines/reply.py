@@ -83,7 +83,9 @@ def explain(response: Response, *, model: str = "") -> FiresideError:
             url=response.url,
         )
     if response.is_page and status in (400, 404, 405, 501):
-        return web_page(response)
+        page = web_page(response)
+        # A request that somebody called wrong is asked nowhere else, whatever words it was refused with.
+        return Invalid(page.message, remedy=page.remedy, status=400) if status == 400 else page
     payload = _title(response.body) if response.is_page else response.body
     waits = retry_after(response.headers.get("retry-after", ""))
     return typed_error(payload, status=status, model=model, retry_after=waits, source=place(response.url))

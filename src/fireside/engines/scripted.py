@@ -8,9 +8,9 @@ import asyncio
 import hashlib
 import json
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence, Set
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -26,6 +26,7 @@ from fireside.core.errors import (
 )
 from fireside.core.messages import ToolCall
 from fireside.core.requests import ChatRequest, CompletionRequest, Delta, FinishReason, Sampling, Usage, Vectors
+from fireside.core.values import replace
 from fireside.engines.engine import Boundary, EngineHealth, PullProgress
 from fireside.models.card import Capability, ModelCard
 
@@ -38,6 +39,7 @@ DIMENSIONS = 32
 class Reply:
     """One answer. ``when``: a regular expression the last message (or the prefix) must hold for this reply to be chosen.
 
+    ``offered``: a tool that must be offered for it, too; so a title that an agent asks for beside its turn is not taken for the turn.
     ``error`` is raised after ``fail_after`` pieces; ``pace``: seconds before each piece; ``hold``: an event to wait for after
     ``hold_after`` pieces.
     """
@@ -46,6 +48,7 @@ class Reply:
     reasoning: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
     when: str = ""
+    offered: str = ""
     error: FiresideError | None = None
     fail_after: int = 0
     pace: float = 0.0
@@ -56,7 +59,10 @@ class Reply:
 class ScriptedSettings(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="scripted"
 ):
-    """``script``: a JSON file: a list of {"text", "reasoning", "when", "pace", "tool_calls": [{"name", "arguments"}], "error": kind}."""
+    """``script``: a JSON file: a list of {"text", "reasoning", "when", "offered", "pace", "tool_calls", "error": kind}.
+
+    ``tool_calls``: a list of {"name", "arguments"}; arguments that are a text are said as they are, however broken.
+    """
 
     script: str = ""
     says: str = ""
@@ -110,7 +116,7 @@ class ScriptedEngine:
         self._accept(request, card)
         _check_chat(request, card)
         prompt = _count(" ".join(message.content for message in request.messages))
-        reply = self._choose(request.messages[-1].content)
+        reply = self._choose(request.messages[-1].content, {tool.name for tool in request.tools})
         if request.tool_choice == "none":
             reply = replace(reply, tool_calls=())
         async with aclosing(self._say(reply, prompt, request.sampling, card)) as deltas:
@@ -167,8 +173,12 @@ class ScriptedEngine:
         self._known(card)
         self.requests.append(request)
 
-    def _choose(self, asked: str) -> Reply:
-        fitting = [index for index, reply in enumerate(self._script) if re.search(reply.when, asked)]
+    def _choose(self, asked: str, tools: Set[str] = frozenset()) -> Reply:
+        fitting = [
+            index
+            for index, reply in enumerate(self._script)
+            if re.search(reply.when, asked) and (not reply.offered or reply.offered in tools)
+        ]
         if not fitting:
             raise Invalid("the script has no reply to this", remedy='add a reply with an empty "when" as the last')
         unused = [index for index in fitting if index not in self._used]
@@ -238,14 +248,19 @@ def _reply(entry: dict[str, object]) -> Reply:
         text=str(entry.get("text", "")),
         reasoning=str(entry.get("reasoning", "")),
         when=str(entry.get("when", "")),
+        offered=str(entry.get("offered", "")),
         pace=float(str(entry.get("pace", 0))),
         tool_calls=tuple(
-            ToolCall(f"call_{index}", str(call["name"]), json.dumps(call.get("arguments", {})))
+            ToolCall(f"call_{index}", str(call["name"]), _written(call.get("arguments", {})))
             for index, call in enumerate(calls)
         ),
         error=ERRORS[ErrorKind(str(kind))]("as the script says") if kind else None,
         fail_after=int(str(entry.get("fail_after", 0))),
     )
+
+
+def _written(arguments: object) -> str:
+    return arguments if isinstance(arguments, str) else json.dumps(arguments)
 
 
 def _check_chat(request: ChatRequest, card: ModelCard) -> None:

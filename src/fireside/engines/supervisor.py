@@ -261,6 +261,15 @@ class Supervisor:
         """Give the lease back. A child without any is ended at once."""
         await asyncio.gather(*(self._let_go(known) for known in tuple(self._children) if known[0] == spec))
 
+    async def dismiss(self, spec: ChildSpec) -> None:
+        """As ``release``, but whoever is at work for this process stays, and leaves by idleness."""
+        idle = [
+            known
+            for known, child in self._children.items()
+            if known[0] == spec and not child.users and not child.turn.locked()
+        ]
+        await asyncio.gather(*(self._let_go(known) for known in idle))
+
     async def _let_go(self, known: tuple[ChildSpec, str]) -> None:
         child = self._children.pop(known, None)
         if child is None or not child.lease.held:

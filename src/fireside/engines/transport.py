@@ -2,68 +2,31 @@
 
 Each connection passes the egress: names are resolved there, and only addresses it admitted are connected to, whether the connection is new
 or was kept alive. Redirects are not followed unless asked for, and then each hop passes the egress again. Environment proxies, cookies
-and netrc are not used. Knows no engine's JSON.
+and netrc are not used. Knows no engine's JSON; what goes over a connection is ``http1``'s and ``https``'s.
 """
 
 import asyncio
-import errno
-import io
-import re
-import socket
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin, urlsplit
-from weakref import WeakKeyDictionary
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import Protocol
+from urllib.parse import urljoin
 
 import msgspec
 import orjson
 
-from fireside.core.errors import ConnectionFailed, FiresideError, Invalid, NotPermitted, TimedOut
+from fireside.core.errors import ConnectionFailed, Invalid
+from fireside.core.values import replace
 from fireside.engines.egress import Egress, Errand, Passage
-from fireside.engines.reply import Response, place, public_url
+from fireside.engines.failures import late
+from fireside.engines.letter import Letter, address_of
+from fireside.engines.reply import Response
+from fireside.engines.trail import TRAIL
 
-if TYPE_CHECKING:
-    import aiohttp
-
-AT_ONCE = 512 * 1024
 BODY_LIMIT = 64 * 1024 * 1024
 ERROR_LIMIT = 1024 * 1024
-KEEP_ALIVE = 30.0
 REDIRECTS = (301, 302, 303, 307, 308)
 NO_ERRAND = Errand()
-SLOW = {
-    "connect": "is the machine on, and does a firewall let the port through? a longer limit: engines.<name>.connect_seconds",
-    "load": "a big model may still be loading: try again, or a longer limit: engines.<name>.load_seconds",
-    "first_token": "a shorter prompt, or a longer limit: engines.<name>.first_token_seconds",
-    "stall": "look at the server's log and load; a longer limit: engines.<name>.stall_seconds",
-}
-FAILED = {
-    "refused": ("nothing listens at {where}", "start the server there, or check the port"),
-    "reset": ("{where} closed the connection without an answer", "look at the server's log: it may have crashed"),
-    "dns": ("the name in {where} is not known", "check the spelling and the network"),
-    "tls": (
-        "{where} has no certificate that this machine trusts",
-        "use the name its certificate is for, or http:// in your own network",
-    ),
-    "unreachable": ("there is no way to {where}", "is the machine on, and in the same network or tailnet?"),
-    "cut": ("{where} broke off in the middle of its answer", "look at the server's log: it may have crashed"),
-    "protocol": ("{where} answers, but not in HTTP", "check the port: another program may listen there"),
-}
-REFUSED = (errno.ECONNREFUSED,)
-RESET = (errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED)
-UNREACHABLE = (
-    errno.EHOSTUNREACH,
-    errno.ENETUNREACH,
-    errno.EHOSTDOWN,
-    errno.ENETDOWN,
-    errno.EADDRNOTAVAIL,
-    errno.EACCES,
-    errno.EPERM,
-)
-TRIP: ContextVar["Trip"] = ContextVar("trip")
 
 
 class Timeouts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -82,18 +45,51 @@ class Timeouts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 DEFAULT = Timeouts()
 
 
-class Stream:
-    """An answer whose body is still coming. ``headers``: names in lower case."""
+class Incoming(Protocol):
+    """An answer whose head has come. ``headers``: names in lower case."""
 
-    def __init__(self, response: "aiohttp.ClientResponse", timeouts: Timeouts) -> None:
-        self.status = response.status
-        self.headers: Mapping[str, str] = {name.lower(): value for name, value in response.headers.items()}
-        self.url = public_url(str(response.url))
-        self._response = response
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+
+    def take(self) -> bytes | None:
+        """``read`` where something, or the end, has come already."""
+        ...
+
+    async def read(self, due: float) -> bytes:
+        """What one read from the network brought; empty at the end. Raises ``TimeoutError`` at ``due``, by the loop's clock."""
+        ...
+
+    def leave(self) -> None:
+        """Close the connection at once if this is not the end."""
+        ...
+
+
+class Carrier(Protocol):
+    """The connections of one event loop."""
+
+    async def exchange(self, letter: Letter, passage: Passage, *, fresh: bool = False) -> Incoming: ...
+
+    async def aclose(self) -> None: ...
+
+
+class Stream:
+    """An answer whose body is still coming. ``headers``: names in lower case. ``url``: without user, password and query."""
+
+    __slots__ = ("_arrived", "_begun", "_due", "_incoming", "_loop", "_timeouts", "headers", "status", "url")
+
+    def __init__(self, incoming: Incoming, url: str, timeouts: Timeouts) -> None:
+        self.status = incoming.status
+        self.headers = incoming.headers
+        self.url = url
+        self._incoming = incoming
         self._timeouts = timeouts
         self._arrived = False
-        self._begun: Callable[[], bool] = lambda: self._arrived
-        self._due = asyncio.get_running_loop().time() + timeouts.first_token
+        self._begun: Callable[[], bool] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._due = self._loop.time() + timeouts.first_token
 
     def chunks(self, begun: Callable[[], bool] | None = None) -> AsyncIterator[bytes]:
         """The body in pieces as they arrive. Raises ``TimedOut`` (first_token, stall) and ``ConnectionFailed`` (cut).
@@ -109,15 +105,9 @@ class Stream:
         return self
 
     async def __anext__(self) -> bytes:
-        now = asyncio.get_running_loop().time()
-        phase, seconds = (
-            ("stall", self._timeouts.stall) if self._begun() else ("first_token", self._timeouts.first_token)
-        )
-        try:
-            async with asyncio.timeout_at(self._due if phase == "first_token" else now + seconds):
-                chunk = await self._response.content.readany()
-        except Exception as error:
-            raise failure(error, self.url, phase=phase, seconds=seconds) from error
+        chunk = self._incoming.take()
+        if chunk is None:
+            chunk = await self._next()
         if not chunk:
             raise StopAsyncIteration
         self._arrived = True
@@ -139,46 +129,24 @@ class Stream:
             parts.append(chunk)
         return Response(self.status, self.headers, b"".join(parts), self.url)
 
-
-@dataclass(frozen=True, slots=True)
-class _Letter:
-    """One request, ready to be sent. ``headers``: names in lower case."""
-
-    method: str
-    url: str
-    headers: Mapping[str, str]
-    body: bytes | None
-    timeouts: Timeouts
-    errand: Errand
-
-    def to(self, url: str) -> "_Letter":
-        """The same request to where a redirect points; secrets stay with their host."""
-        kept = {name: value for name, value in self.headers.items() if name != "host"}
-        if urlsplit(url)[:2] != urlsplit(self.url)[:2]:
-            kept = {name: value for name, value in kept.items() if name not in ("authorization", "x-api-key", "cookie")}
-        return _Letter(self.method, url, kept, self.body, self.timeouts, self.errand)
-
-
-@dataclass(slots=True)
-class Trip:
-    """One attempt of a request. ``fresh``: a kept-alive connection will not do."""
-
-    passage: Passage
-    fresh: bool = False
-    transport: asyncio.BaseTransport | None = None
-
-    def abort(self) -> None:
-        """Close the connection without waiting for what is still to be written."""
-        if isinstance(self.transport, asyncio.WriteTransport):
-            self.transport.abort()
+    async def _next(self) -> bytes:
+        if self._begun() if self._begun is not None else self._arrived:
+            phase, seconds = "stall", self._timeouts.stall
+            due = self._loop.time() + seconds
+        else:
+            phase, seconds, due = "first_token", self._timeouts.first_token, self._due
+        try:
+            return await self._incoming.read(due)
+        except TimeoutError as error:
+            raise late(self.url, phase, seconds) from error
 
 
 class Transport:
-    """One HTTP client for all engines; a session for each event loop, made at its first request. Close it in the loop that used it."""
+    """One HTTP client for all engines; connections of each event loop's own. Close it in the loop that used it."""
 
     def __init__(self, egress: Egress) -> None:
         self.egress = egress
-        self._sessions: WeakKeyDictionary[asyncio.AbstractEventLoop, aiohttp.ClientSession] = WeakKeyDictionary()
+        self._carriers: dict[tuple[str, asyncio.AbstractEventLoop], Carrier] = {}
 
     async def request(
         self,
@@ -186,257 +154,132 @@ class Transport:
         url: str,
         *,
         json: object = None,
+        body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         timeouts: Timeouts | None = None,
         errand: Errand = NO_ERRAND,
         limit: int = BODY_LIMIT,
     ) -> Response:
         """The whole answer, whatever its status. ``limit``: bytes its body may have."""
-        async with self.stream(method, url, json=json, headers=headers, timeouts=timeouts, errand=errand) as stream:
+        async with self.stream(
+            method, url, json=json, body=body, headers=headers, timeouts=timeouts, errand=errand
+        ) as stream:
             return await stream.whole(limit)
 
-    @asynccontextmanager
-    async def stream(
+    def stream(
         self,
         method: str,
         url: str,
         *,
         json: object = None,
+        body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         timeouts: Timeouts | None = None,
         errand: Errand = NO_ERRAND,
         redirects: int = 0,
-    ) -> AsyncIterator[Stream]:
+    ) -> AbstractAsyncContextManager[Stream]:
         """An answer as it comes. Leaving early closes the connection at once. ``redirects``: how many a GET may follow.
+        ``body``: what is sent as it is, where it is no ``json``.
 
-        Raises ``ConnectionFailed``, ``TimedOut`` (connect, load), ``NotPermitted`` (egress) and ``Invalid`` (the URL).
+        Raises ``ConnectionFailed``, ``TimedOut`` (connect, load), ``NotPermitted`` (egress) and ``Invalid`` (URL, too deep JSON).
         """
-        given = {name.lower(): value for name, value in (headers or {}).items()}
-        body = None if json is None else orjson.dumps(json)
-        if body is not None:
+        limits = timeouts or DEFAULT
+        given = {name.lower(): value for name, value in headers.items()} if headers else {}
+        if json is not None:
+            body = _written(json)
             given.setdefault("content-type", "application/json")
-        response = await self._follow(_Letter(method, url, given, body, timeouts or DEFAULT, errand), redirects)
-        try:
-            yield Stream(response, timeouts or DEFAULT)
-        finally:
-            _leave(response)
+        letter = Letter(method, address_of(url), given, body, errand, limits.connect, limits.load)
+        return _Exchange(self, letter, limits, redirects)
+
+    async def follow(self, letter: Letter, redirects: int) -> tuple[Incoming, Letter]:
+        """The answer, and the last letter that was sent for it."""
+        answer = await self._send(letter)
+        while redirects and letter.method == "GET" and answer.status in REDIRECTS and "location" in answer.headers:
+            answer.leave()
+            letter = letter.to(urljoin(letter.address.url, answer.headers["location"]))
+            redirects -= 1
+            answer = await self._send(letter)
+        return answer, letter
 
     async def aclose(self) -> None:
-        session = self._sessions.pop(asyncio.get_running_loop(), None)
-        if session is not None:
-            await session.close()
+        loop = asyncio.get_running_loop()
+        for key in [key for key in tuple(self._carriers) if key[1] is loop]:
+            await self._carriers.pop(key).aclose()
 
-    async def _follow(self, letter: _Letter, redirects: int) -> "aiohttp.ClientResponse":
-        response = await self._send(letter)
-        while redirects and letter.method == "GET" and response.status in REDIRECTS and "Location" in response.headers:
-            _leave(response)
-            letter = letter.to(urljoin(letter.url, response.headers["Location"]))
-            redirects -= 1
-            response = await self._send(letter)
-        return response
-
-    async def _send(self, letter: _Letter) -> "aiohttp.ClientResponse":
-        host, port = _place(letter.url)
-        size = len(letter.body or b"")
+    async def _send(self, letter: Letter) -> Incoming:
+        passage = await self._admitted(letter)
+        trail = TRAIL.get()
+        if trail and not passage.recorded:
+            letter = replace(letter, headers={**trail, **letter.headers})
+        carrier = self._carrier(letter.address.scheme)
         try:
-            async with asyncio.timeout(letter.timeouts.connect):
-                passage = await self.egress.admit(host, port, method=letter.method, size=size, errand=letter.errand)
-        except TimeoutError as error:
-            raise failure(error, letter.url, phase="connect", seconds=letter.timeouts.connect) from error
-        try:
-            return await self._exchange(letter, passage)
+            return await carrier.exchange(letter, passage)
         except ConnectionFailed as error:
             # A kept-alive connection that the server closed just now: nobody has read the request, so it may be sent once more.
             if error.context.get("cause") != "reset" or passage.opened:
                 raise
-        return await self._exchange(letter, passage, fresh=True)
+        return await carrier.exchange(letter, passage, fresh=True)
 
-    async def _exchange(self, letter: _Letter, passage: Passage, *, fresh: bool = False) -> "aiohttp.ClientResponse":
-        session = self._session()
-        trip = Trip(passage, fresh)
-        token = TRIP.set(trip)
-        seconds = letter.timeouts.connect + letter.timeouts.load
+    async def _admitted(self, letter: Letter) -> Passage:
+        address, method, errand, size = letter.address, letter.method, letter.errand, len(letter.body or b"")
+        host, port = address.host, address.port
+        near = self.egress.admit_near(host, port, method=method, size=size, errand=errand)
+        if near is not None:
+            return near
         try:
-            async with asyncio.timeout(seconds):
-                return await session.request(
-                    letter.method,
-                    letter.url,
-                    data=_payload(letter.body),
-                    headers=letter.headers,
-                    allow_redirects=False,
-                    timeout=_client_timeout(letter.timeouts),
-                )
-        except FiresideError:
-            raise
-        except asyncio.CancelledError:
-            trip.abort()
-            raise
-        except Exception as error:
-            trip.abort()
-            raise failure(error, letter.url, phase="load", seconds=seconds) from error
-        finally:
-            TRIP.reset(token)
+            async with asyncio.timeout(letter.connect):
+                return await self.egress.admit(host, port, method=method, size=size, errand=errand)
+        except TimeoutError as error:
+            raise late(address.shown, "connect", letter.connect) from error
 
-    def _session(self) -> "aiohttp.ClientSession":
+    def _carrier(self, scheme: str) -> Carrier:
         loop = asyncio.get_running_loop()
-        session = self._sessions.get(loop)
-        if session is None or session.closed:
-            session = self._sessions[loop] = _open_session(self.egress)
-        return session
+        carrier = self._carriers.get((scheme, loop))
+        if carrier is None:
+            for key in [key for key in tuple(self._carriers) if key[1].is_closed()]:
+                self._carriers.pop(key, None)
+            carrier = self._carriers[scheme, loop] = _open_carrier(scheme, self.egress)
+        return carrier
 
 
-def _open_session(egress: Egress) -> "aiohttp.ClientSession":
-    """aiohttp, held to the passage of the request in hand. Imported here: it takes 0.1 s, and many commands never connect."""
-    import aiohttp
-    from aiohttp.abc import AbstractResolver, ResolveResult
+class _Exchange:
+    """The time an answer is being read. A class, for it stands on the way of every request, where a generator would cost more."""
 
-    class Resolver(AbstractResolver):
-        async def resolve(
-            self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-        ) -> list[ResolveResult]:
-            return [
-                ResolveResult(hostname=host, host=address, port=port, family=_family(address), proto=0, flags=0)
-                for address in TRIP.get().passage.addresses
-            ]
+    __slots__ = ("_answer", "_letter", "_limits", "_redirects", "_transport")
 
-        async def close(self) -> None:
-            return None
+    def __init__(self, transport: Transport, letter: Letter, limits: Timeouts, redirects: int) -> None:
+        self._transport = transport
+        self._letter = letter
+        self._limits = limits
+        self._redirects = redirects
+        self._answer: Incoming | None = None
 
-    class Connector(aiohttp.TCPConnector):
-        async def connect(
-            self, req: aiohttp.ClientRequest, traces: list[aiohttp.tracing.Trace], timeout: aiohttp.ClientTimeout
-        ) -> aiohttp.connector.Connection:
-            trip = TRIP.get()
-            connection = await super().connect(req, traces, timeout)
-            while trip.fresh and not trip.passage.opened:
-                connection.close()
-                connection = await super().connect(req, traces, timeout)
-            trip.transport = connection.transport
-            peer = connection.transport.get_extra_info("peername") if connection.transport else None
-            try:
-                if peer is None:
-                    raise ConnectionResetError(errno.ECONNRESET, "closed before anything was sent")
-                await egress.confirm(trip.passage, str(peer[0]))
-            except BaseException:
-                connection.close()
-                raise
-            return connection
+    async def __aenter__(self) -> Stream:
+        self._answer, letter = await self._transport.follow(self._letter, self._redirects)
+        return Stream(self._answer, letter.address.shown, self._limits)
 
-    def open_socket(info: aiohttp.AddrInfoType) -> socket.socket:
-        try:
-            allowed = egress.may_open(TRIP.get().passage, str(info[4][0]))
-        except NotPermitted:
-            allowed = False
-        if not allowed:
-            raise PermissionError(errno.EACCES, "refused by the egress")
-        return socket.socket(info[0], info[1], info[2])
-
-    connector = Connector(
-        resolver=Resolver(), use_dns_cache=False, socket_factory=open_socket, limit=0, keepalive_timeout=KEEP_ALIVE
-    )
-    return aiohttp.ClientSession(
-        connector=connector,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        headers={"User-Agent": "fireside"},
-        auto_decompress=True,
-        trust_env=False,
-    )
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._answer is not None:
+            self._answer.leave()
 
 
-def _payload(body: bytes | None) -> bytes | io.BytesIO | None:
-    """A large body goes out in pieces, so that it does not hold up everything else."""
-    return io.BytesIO(body) if body is not None and len(body) > AT_ONCE else body
+def _open_carrier(scheme: str, egress: Egress) -> Carrier:
+    """Imported here: many commands never connect, and most never over TLS."""
+    if scheme == "https":
+        from fireside.engines.https import SecureConnections
+
+        return SecureConnections(egress)
+    from fireside.engines.connections import Connections
+
+    return Connections(egress)
 
 
-def _client_timeout(timeouts: Timeouts) -> "aiohttp.ClientTimeout":
-    import aiohttp
-
-    return aiohttp.ClientTimeout(total=None, connect=timeouts.connect, ceil_threshold=60.0)
-
-
-def _leave(response: "aiohttp.ClientResponse") -> None:
-    """Keep the connection when the answer was read to its end; otherwise close it at once, so that the server stops working."""
-    connection = response.connection
-    if connection is not None and not response.content.at_eof() and connection.transport is not None:
-        connection.transport.abort()
-    response.close() if connection is not None and not response.content.at_eof() else response.release()
-
-
-def _family(address: str) -> int:
-    return int(socket.AF_INET6 if ":" in address else socket.AF_INET)
-
-
-def _place(url: str) -> tuple[str, int]:
-    """Host and port of an http or https URL. Raises ``Invalid``."""
+def _written(json: object) -> bytes:
     try:
-        parts = urlsplit(url)
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-    except ValueError as error:
-        raise Invalid(f"{url!r} is not a URL: {error}", remedy="write it like http://192.168.1.20:8000/v1") from error
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise Invalid(f"{public_url(url)!r} is not an http URL", remedy="write it like http://192.168.1.20:8000/v1")
-    return parts.hostname, port
-
-
-def failure(error: BaseException, url: str, *, phase: str, seconds: float) -> FiresideError:
-    """What went wrong on the way, as one typed error. ``phase``: what was being waited for, and ``seconds`` how long at most."""
-    import aiohttp
-
-    where = place(url)
-    facts: dict[str, Any] = {"url": public_url(url)}
-    if isinstance(error, FiresideError):
-        return error
-    if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return TimedOut(_slow(where, "connect"), remedy=SLOW["connect"], phase="connect", **facts)
-    if isinstance(error, TimeoutError):
-        return TimedOut(_slow(where, phase), remedy=SLOW[phase], phase=phase, seconds=seconds, **facts)
-    if isinstance(error, aiohttp.InvalidURL | aiohttp.NonHttpUrlClientError):
-        return Invalid(f"{public_url(url)!r} is not an http URL", remedy="write it like http://192.168.1.20:8000/v1")
-    cause = _cause(error, phase)
-    message, remedy = FAILED[cause]
-    if cause == "tls" and re.search(
-        r"wrong.version|record.layer|unknown.protocol|http.request", str(error), re.IGNORECASE
-    ):
-        message, remedy = "{where} does not speak https", "write http:// in the address"
-    return ConnectionFailed(message.format(where=where), remedy=remedy, retryable=cause != "tls", cause=cause, **facts)
-
-
-def _slow(where: str, phase: str) -> str:
-    words = {
-        "connect": "{} does not answer at all",
-        "load": "{} took the request, but has not begun to answer",
-        "first_token": "{} began to answer, but sent nothing yet",
-        "stall": "{} stopped in the middle of its answer",
-    }
-    return words[phase].format(where)
-
-
-def _cause(error: BaseException, phase: str) -> str:
-    import aiohttp
-
-    begun = phase in ("first_token", "stall")
-    if isinstance(error, aiohttp.ClientSSLError | aiohttp.ServerFingerprintMismatch):
-        return "tls"
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return "dns"
-    if isinstance(error, aiohttp.ClientPayloadError):
-        return "cut"
-    if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientConnectionResetError):
-        return "cut" if begun else "reset"
-    if isinstance(error, aiohttp.ClientResponseError):
-        return "protocol"
-    if isinstance(error, aiohttp.ClientOSError) and isinstance(error.__cause__, OSError):
-        # aiohttp's "Can not write request body" has no number of its own; what happened to the connection is its cause.
-        return _cause(error.__cause__, phase)
-    number = error.errno if isinstance(error, OSError) else None
-    if number is None:
-        # aiohappyeyeballs joins the errors of several addresses into one text.
-        found = [int(text) for text in re.findall(r"\[Errno (\d+)\]", str(error))]
-        number = next((code for code in found if code in REFUSED), found[0] if found else None)
-    if number in REFUSED:
-        return "refused"
-    if number in RESET:
-        return "cut" if begun else "reset"
-    if number in UNREACHABLE:
-        return "unreachable"
-    return "cut" if begun else "protocol"
+        return orjson.dumps(json)
+    except orjson.JSONEncodeError as error:
+        raise Invalid(
+            f"the request cannot be written as JSON: {error}", remedy="send what is less deeply nested"
+        ) from error

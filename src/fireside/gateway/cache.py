@@ -7,11 +7,11 @@ the privacy boundary, so that an answer from one side of it is never given on th
 import hashlib
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 
 import msgspec
 
 from fireside.core.requests import ChatRequest, CompletionRequest, Delta
+from fireside.core.values import replace
 from fireside.engines.engine import Boundary
 from fireside.models.card import ModelCard
 
@@ -42,7 +42,12 @@ class ResponseCache:
         if not self._max_bytes or not repeatable or request.session in self._refusing:
             return None
         model = card.sha256 or (card.name, card.engine, card.size)
-        return hashlib.blake2b(_encoder.encode((model, int(boundary), shape(request))), digest_size=20).digest()
+        try:
+            asked = _encoder.encode((model, int(boundary), shape(request)))
+        except OverflowError:
+            # A number of a hundred digits, in a schema: it does not fit into a key, and hardly anybody asks it twice.
+            return None
+        return hashlib.blake2b(asked, digest_size=20).digest()
 
     def get(self, key: bytes) -> tuple[Delta, ...] | None:
         """The answer as it was streamed, marked as costing nothing."""
@@ -74,7 +79,7 @@ def shape(request: ChatRequest | CompletionRequest) -> tuple[object, ...]:
     """Everything that shapes the answer, and nothing else: not who asks, how urgently, or under which alias."""
     if isinstance(request, CompletionRequest):
         where = (request.prefix, request.suffix, request.path, request.neighbours)
-        return ("complete", *where, request.max_tokens, request.sampling)
+        return ("complete", *where, request.raw, request.max_tokens, request.sampling)
     asked = (request.messages, request.tools, request.tool_choice)
     return ("chat", *asked, request.response_format, request.reasoning, request.sampling)
 

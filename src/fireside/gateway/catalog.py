@@ -6,9 +6,10 @@ An engine that does not answer is left out; its error is kept, so that whoever a
 import asyncio
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from fireside.core.errors import FiresideError
+from fireside.core.values import replace
 from fireside.engines.engine import Engine
 from fireside.gateway.faults import typed
 from fireside.gateway.flights import Flights
@@ -46,19 +47,26 @@ class Catalog:
         self._patience = patience
         self._clock = clock
         self._entries: dict[str, _Entry] = {}
+        self._current: Listing | None = None
+        self._fresh_until = 0.0
         self._lists: Flights[None] = Flights()
+
+    def current(self) -> Listing | None:
+        """What can be asked for, where that is known well enough not to ask anybody."""
+        return self._current if self._clock() < self._fresh_until else None
 
     async def listing(self, *, needed: Collection[str] = (), refresh: bool = False) -> Listing:
         """What can be asked for. ``needed``: engines that are waited for even when they are slow; ``refresh``: ask all anew and wait.
 
         An old list is used while a new one is fetched; an old failure is not, for the user may just have started the engine.
+        As long as nothing changes, it is the same object.
         """
         now = self._clock()
         pending: dict[str, asyncio.Task[None]] = {}
-        for name in self._engines:
+        for name, engine in self._engines.items():
             entry = self._entries.get(name)
             if refresh or entry is None or now - entry.at >= self._fresh:
-                task = self._lists.start(name, lambda name=name: self._list(name))  # type: ignore[misc]
+                task = self._lists.start(id(engine), lambda engine=engine: self._list(engine))  # type: ignore[misc]
                 if refresh or entry is None or entry.error is not None:
                     pending[name] = task
         if pending:
@@ -68,13 +76,22 @@ class Catalog:
     async def recheck(self) -> Listing:
         """Ask those engines anew that answered the last time."""
         answered = [name for name, entry in self._entries.items() if entry.error is None]
-        await asyncio.gather(*(self._lists.join(name, lambda name=name: self._list(name)) for name in answered))  # type: ignore[misc]
+        await asyncio.gather(*map(self.renew, answered))
         return self._snapshot()
 
     async def renew(self, name: str) -> Listing:
         """Ask one engine anew."""
-        await self._lists.join(name, lambda: self._list(name))
+        engine = self._engines.get(name)
+        if engine is not None:
+            await self._lists.join(id(engine), lambda: self._list(engine))
         return self._snapshot()
+
+    def exchange(self, engines: Iterable[Engine]) -> None:
+        """Know other engines from now on; what is known of those that stay, stays."""
+        before, self._engines = self._engines, {engine.name: engine for engine in engines}
+        stay = {name for name, engine in self._engines.items() if before.get(name) is engine}
+        self._entries = {name: entry for name, entry in self._entries.items() if name in stay}
+        self._current, self._fresh_until = None, 0.0
 
     async def aclose(self) -> None:
         await self._lists.aclose()
@@ -88,16 +105,34 @@ class Catalog:
                 return
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
 
-    async def _list(self, name: str) -> None:
+    async def _list(self, engine: Engine) -> None:
+        name = engine.name
         try:
             with typed(name):
                 # Whose model it is decides where a prompt goes, so no engine says that of another's.
-                cards = tuple(replace(card, engine=name) for card in await self._engines[name].models())
-            self._entries[name] = _Entry(self._clock(), cards)
+                cards = tuple(replace(card, engine=name) for card in await engine.models())
+            self._enter(engine, _Entry(self._clock(), cards))
         except FiresideError as error:
-            self._entries[name] = _Entry(self._clock(), error=error)
+            self._enter(engine, _Entry(self._clock(), error=error))
+
+    def _enter(self, engine: Engine, entry: _Entry) -> None:
+        name = engine.name
+        if self._engines.get(name) is not engine:
+            return  # It was exchanged meanwhile.
+        known = self._entries.get(name)
+        if known is None or known.error is not entry.error or known.cards != entry.cards:
+            self._current = None
+        self._entries[name] = entry
+        # Until the oldest list must be renewed there is nothing to look at.
+        oldest = min(each.at for each in self._entries.values())
+        self._fresh_until = oldest + self._fresh if len(self._entries) == len(self._engines) else 0.0
 
     def _snapshot(self) -> Listing:
+        if self._current is None:
+            self._current = self._listed()
+        return self._current
+
+    def _listed(self) -> Listing:
         entries = [(name, self._entries[name]) for name in self._engines if name in self._entries]
         return Listing(
             {name: entry.cards for name, entry in entries if entry.error is None},

@@ -5,23 +5,24 @@ then everything can still be put right, so pieces without content are held back.
 """
 
 import asyncio
-import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from copy import copy
 from typing import TypeVar
 
-from fireside.core.errors import ConnectionFailed, ContextTooLong, FiresideError
-from fireside.core.events import EventBus
-from fireside.core.requests import ChatRequest, Delta
-from fireside.core.streams import closing
+from fireside.core.errors import ConnectionFailed, FiresideError, TimedOut
+from fireside.core.requests import Delta
+from fireside.core.streams import closing, read_out
 from fireside.gateway import signals
 from fireside.gateway.attempts import Attempts, Call
-from fireside.gateway.breaker import Breaker
-from fireside.gateway.faults import typed
+from fireside.gateway.batches import Batches, asked
+from fireside.gateway.gates import Gates, Seat
 from fireside.gateway.health import HealthBoard
-from fireside.gateway.queue import Queue, Ticket
-from fireside.gateway.router import Candidate
+from fireside.gateway.hedge import Hedging, Runner, first_to_speak
+from fireside.gateway.pace import Slow, comes_in_pieces, kept_up
+from fireside.gateway.plans import Candidate
+from fireside.gateway.prefixes import Prefixes
+from fireside.gateway.window import check_read, fitted
 
 Result = TypeVar("Result")
 
@@ -29,174 +30,168 @@ Result = TypeVar("Result")
 HELD_BACK = 64
 # What remains of an answer after its last piece is an end marker; reading it lets the connection be used again.
 LAST_WORDS_SECONDS = 1.0
-# Code and prose run to three or four bytes a token; a chat template adds a handful of tokens to each message.
-BYTES_A_TOKEN = 3
-TEMPLATE_TOKENS = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Gate:
-    """What stands before one engine."""
-
-    queue: Queue
-    breaker: Breaker
 
 
 class Pipeline:
-    """Carries calls through gate, engine and recovery."""
+    """Carries calls through gate, engine and recovery. ``hedging``, ``slow``: what the user allows; it may change at any time."""
 
-    def __init__(
-        self,
-        gates: Mapping[str, Gate],
-        *,
-        board: HealthBoard,
-        events: EventBus,
-    ) -> None:
+    def __init__(self, gates: Gates, *, board: HealthBoard) -> None:
         self._gates = gates
         self._board = board
-        self._events = events
+        self._prefixes = Prefixes()
+        self.hedging: Hedging | None = None
+        self.slow: Slow | None = None
 
-    async def stream(self, call: Call, attempts: Attempts) -> AsyncIterator[Delta]:
-        """The answer's deltas; the last one names engine and model. Raises the typed error when nobody can answer, or in mid-answer."""
+    async def stream(self, call: Call, attempts: Attempts) -> Batches:
+        """The answer in batches; its last piece names engine and model. Raises the typed error when nobody can answer, or in mid-answer."""
         while True:
             try:
-                async with closing(self._attempt(call, attempts)) as deltas:
-                    async for delta in deltas:
-                        yield delta
+                async with closing(self._source(call, attempts)) as batches:
+                    async for batch in batches:
+                        call.heard(batch)
+                        if not call.given:
+                            _open(call, attempts, batch)
+                        if batch[-1].finish_reason is not None:
+                            check_read(call, attempts.candidate)
+                        yield batch
                 return
             except FiresideError as error:
                 if call.given:
-                    self._events.publish(signals.AttemptFailed(call.number, call.engine, error))
+                    call.say(signals.AttemptFailed(call.number, call.engine, error))
                     raise
                 await attempts.recover(error)
 
     async def once(self, call: Call, attempts: Attempts, work: Callable[[Candidate], Awaitable[Result]]) -> Result:
         """The result of ``work`` from the first candidate that can; the same recovery as for a stream."""
         while True:
+            candidate = attempts.candidate
             try:
-                async with self._seat(call, attempts) as candidate:
+                async with Seat(call, candidate, self._gates.of(candidate.engine), self._board, alone=attempts.alone):
                     return await work(candidate)
             except FiresideError as error:
                 await attempts.recover(error)
 
-    @contextlib.asynccontextmanager
-    async def _seat(self, call: Call, attempts: Attempts) -> AsyncIterator[Candidate]:
-        """A slot at the candidate's engine, and a word to its breaker and health about how it went. Raises ``FiresideError``."""
-        candidate = attempts.candidate
-        engine = call.engine = candidate.engine.name
-        gate = self._gates[engine]
-        if attempts.alone and gate.breaker.refuses:
-            # Nobody else can answer: it is worth a second to see whether the engine is back (a look that succeeds invites a probe).
-            await self._board.look(engine, refresh=True)
-        probe = gate.breaker.admit()
-        ticket = Ticket(call.priority)
+    def _source(self, call: Call, attempts: Attempts) -> Batches:
+        """One try: on the first candidate alone, or on two where a late first word is hedged."""
+        if self.hedging is not None and (after := self.hedging.after) is not None:
+            other = self.hedging.second(call, attempts)
+            if other is not None:
+                return self._race(call, attempts, other, after)
+        return self._attempt(call, attempts.candidate, alone=attempts.alone)
+
+    async def _race(self, call: Call, attempts: Attempts, other: Candidate, after: float) -> Batches:
+        """The first candidate's answer; or the other's, when the first is late and the other speaks first."""
+        source, twin = attempts.candidate, copy(call)
+        runners = [Runner(self._attempt(call, source, alone=False))]
         try:
-            await self._wait(call, gate.queue, ticket)
-            with typed(engine):
-                yield candidate
-            gate.breaker.succeeded()
-            self._board.succeeded(engine, candidate.card.name)
-        except FiresideError as error:
-            gate.breaker.failed(error)
-            self._board.failed(engine, error)
+            winner = runners[0]
+            await asyncio.wait((winner.begun,), timeout=after)
+            if not winner.begun.done():
+                self._hedge(call, source, other)
+                runners.append(Runner(self._attempt(twin, other, alone=False)))
+                winner = await first_to_speak(*runners)
+                _settle(call, twin, attempts, other, runners, won=winner is not runners[0])
+                for runner in runners:
+                    if runner is not winner:
+                        await runner.aclose()
+            async with closing(winner.batches()) as batches:
+                async for batch in batches:
+                    yield batch
+        finally:
+            for runner in runners:
+                await runner.aclose()
+
+    def _hedge(self, call: Call, source: Candidate, other: Candidate) -> None:
+        if self.hedging is not None:
+            self.hedging.spend()
+        call.say(signals.Hedged(call.number, source.label, other.label))
+
+    async def _attempt(self, call: Call, candidate: Candidate, *, alone: bool) -> Batches:
+        """One try on one engine. The slot is free again before the reader gets the last piece."""
+        gate, request = self._gates.of(candidate.engine), call.request
+        assert request is not None
+        turn = await self._prefixes.turn(candidate, request)
+        try:
+            async with Seat(call, candidate, gate, self._board, alone=alone):
+                began = time.perf_counter()
+                answer = asked(candidate.engine, await fitted(call, candidate), candidate.card)
+                if self.slow is not None and comes_in_pieces(request):
+                    answer = kept_up(answer, self.slow, candidate.engine.name)
+                last: list[Delta] | None = None
+                held: list[Delta] | None = []
+                async with closing(answer) as batches:
+                    async for batch in batches:
+                        finished = batch[-1].finish_reason is not None
+                        if held is not None:
+                            held += batch
+                            if not finished and not _has_content(batch) and len(held) <= HELD_BACK:
+                                continue
+                            gate.began(time.perf_counter() - began)
+                            if turn is not None:
+                                turn.computed()
+                            batch, held = held, None
+                        if finished:
+                            last = batch
+                            break
+                        yield batch
+                    if last is None:
+                        raise _cut(candidate)
+                    # The answer is complete; whatever happens to the connection now does not make it less so.
+                    await read_out(batches, LAST_WORDS_SECONDS)
+        except TimedOut as error:
+            if error.context.get("phase") == "slow":
+                gate.crawled()
             raise
         finally:
-            gate.queue.leave(ticket)
-            gate.breaker.leave(probe)
-
-    async def _wait(self, call: Call, queue: Queue, ticket: Ticket) -> None:
-        if queue.enter(ticket):
-            return
-        came = time.perf_counter()
-        try:
-            async with closing(queue.positions(ticket)) as positions:
-                async for position in positions:
-                    self._events.publish(signals.Queued(call.number, queue.engine, position, call.session))
-        finally:
-            call.queued += time.perf_counter() - came
-
-    async def _attempt(self, call: Call, attempts: Attempts) -> AsyncIterator[Delta]:
-        """One try on one engine. The slot is free again before the reader gets the last piece."""
-        last = None
-        async with self._seat(call, attempts) as candidate:
-            await _check_window(call, candidate)
-            async with closing(_ask(call, candidate)) as deltas:
-                held: list[Delta] = []
-                async for delta in deltas:
-                    if delta.usage is not None:
-                        call.usage = delta.usage
-                    if not call.given:
-                        if _says_nothing_yet(delta) and len(held) < HELD_BACK:
-                            held.append(delta)
-                            continue
-                        self._open(call, candidate, attempts, delta)
-                        for early in held:
-                            yield early
-                    if delta.finish_reason is not None:
-                        last = replace(delta, engine=candidate.engine.name, model=candidate.card.name)
-                        break
-                    yield delta
-                if last is None:
-                    raise _cut(candidate)
-                await _read_to_the_end(deltas)
+            if turn is not None:
+                turn.leave()
+        last[-1] = _signed(last[-1], candidate)
         yield last
 
-    def _open(self, call: Call, candidate: Candidate, attempts: Attempts, delta: Delta) -> None:
-        call.given = True
-        name, model = candidate.engine.name, candidate.card.name
-        if delta.has_content:
-            call.first = call.seconds
-            self._events.publish(signals.FirstToken(call.number, name, model, call.first))
-        if attempts.failures:
-            self._events.publish(signals.Recovered(call.number, name, model, attempts.failures))
+
+def _open(call: Call, attempts: Attempts, batch: Sequence[Delta]) -> None:
+    """The reader gets something: from here on there is no falling back."""
+    call.given = True
+    name, model = attempts.candidate.engine.name, attempts.candidate.card.name
+    if _has_content(batch):
+        call.first = call.seconds
+        call.say(signals.FirstToken(call.number, name, model, call.first))
+    if attempts.failures:
+        call.say(signals.Recovered(call.number, name, model, attempts.failures))
 
 
-def _ask(call: Call, candidate: Candidate) -> AsyncIterator[Delta]:
-    if isinstance(call.request, ChatRequest):
-        return candidate.engine.chat(call.request, candidate.card)
-    assert call.request is not None
-    return candidate.engine.complete(call.request, candidate.card)
+def _settle(
+    call: Call, twin: Call, attempts: Attempts, other: Candidate, runners: Sequence[Runner], *, won: bool
+) -> None:
+    """After a race: say who lost by failing, and go on with who won."""
+    source = attempts.candidate
+    for candidate, runner in zip((source, other), runners, strict=True):
+        error = runner.begun.result() if runner.begun.done() else None
+        # When both failed, the first's failure is the one to recover from.
+        if isinstance(error, FiresideError) and (won or candidate is other):
+            attempts.failed(candidate, error)
+    if won:
+        attempts.prefer(other)
+        call.engine, call.queued, call.counted = twin.engine, twin.queued, twin.counted
+        call.say(signals.HedgeWon(call.number, source.label, other.label))
 
 
-def _says_nothing_yet(delta: Delta) -> bool:
-    return not delta.has_content and delta.finish_reason is None
+def _has_content(batch: Iterable[Delta]) -> bool:
+    return any(delta.has_content for delta in batch)
 
 
-async def _read_to_the_end(deltas: AsyncIterator[Delta]) -> None:
-    """The answer is complete; whatever happens to the connection now does not make it less so."""
-    with contextlib.suppress(TimeoutError, FiresideError):
-        async with asyncio.timeout(LAST_WORDS_SECONDS):
-            async for _ in deltas:
-                pass
-
-
-async def _check_window(call: Call, candidate: Candidate) -> None:
-    """Raise ``ContextTooLong`` for a chat that does not fit, before an engine spends time on it.
-
-    Engines are asked to count only when it is likely; one that slips through is refused by its engine, which never cuts a prompt.
-    """
-    window, request = candidate.card.context_window, call.request
-    if not window or not isinstance(request, ChatRequest) or _likely_tokens(request) < window:
-        return
-    tokens = await candidate.engine.count_tokens(request, candidate.card)
-    if tokens is not None and tokens >= window:
-        raise ContextTooLong(
-            f"the prompt has {tokens} tokens, {candidate.card.name} on {candidate.engine.name} takes {window}",
-            remedy="ask about less at once, or use a model with a larger window: fireside models list",
-            prompt_tokens=tokens,
-            context_window=window,
-        )
-
-
-def _likely_tokens(request: ChatRequest) -> int:
-    said = sum(_bytes(message.content) for message in request.messages)
-    called = sum(_bytes(call.arguments) for message in request.messages for call in message.tool_calls)
-    shown = sum(_bytes(repr(tool)) for tool in request.tools)
-    return (said + called + shown) // BYTES_A_TOKEN + TEMPLATE_TOKENS * len(request.messages)
-
-
-def _bytes(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode())
+def _signed(last: Delta, candidate: Candidate) -> Delta:
+    """The last piece with the name of who answered. Written out, for ``dataclasses.replace`` costs more than the rest of the walk."""
+    return Delta(
+        last.text,
+        last.reasoning,
+        last.tool_call,
+        last.finish_reason,
+        last.usage,
+        candidate.engine.name,
+        candidate.card.name,
+        last.logprobs,
+    )
 
 
 def _cut(candidate: Candidate) -> ConnectionFailed:

@@ -11,10 +11,18 @@ def typed(engine: str) -> Iterator[None]:
     """Let typed errors pass, and turn any other into ``Unknown``."""
     try:
         yield
-    except FiresideError:
-        raise
     except Exception as error:
-        raise Unknown(
-            f"the engine {engine} failed in a way it should not: {type(error).__name__}: {' '.join(str(error).split())}",
-            remedy="run it again with --debug and report what it prints",
-        ) from error
+        known = as_typed(engine, error)
+        if known is error:
+            raise
+        raise known from error
+
+
+def as_typed(engine: str, error: Exception) -> FiresideError:
+    """The error itself where it is typed."""
+    if isinstance(error, FiresideError):
+        return error
+    return Unknown(
+        f"the engine {engine} failed in a way it should not: {type(error).__name__}: {' '.join(str(error).split())}",
+        remedy="run it again with --debug and report what it prints",
+    )

@@ -61,6 +61,7 @@ class Metrics:
         self.tokens: Counter[str] = Counter()
         self.counts: Counter[str] = Counter()
         self.fallbacks: Counter[str] = Counter()
+        self.tool_repairs: Counter[str] = Counter()
         self.errors: dict[str, Counter[str]] = {}
         self.first_token = Histogram(SECONDS)
         self.queue_wait = Histogram(SECONDS)
@@ -73,9 +74,13 @@ class Metrics:
             signals.RequestCancelled: self._cancelled,
             signals.AttemptFailed: self._attempt_failed,
             signals.FellBack: self._fell_back,
+            signals.ToolCallRepaired: self._repaired,
             signals.Retried: self._counter("retries"),
             signals.Recovered: self._counter("recoveries"),
             signals.Trimmed: self._counter("trims"),
+            signals.Hedged: self._counter("hedges"),
+            signals.HedgeWon: self._counter("hedges_won"),
+            signals.Clamped: self._counter("clamps"),
             signals.BreakerOpened: self._counter("breakers_opened"),
             signals.BreakerClosed: self._counter("breakers_closed"),
             signals.ModelWarmed: self._counter("warm_ups"),
@@ -89,6 +94,7 @@ class Metrics:
             "tokens": dict(self.tokens),
             "counts": dict(self.counts),
             "fallbacks": dict(self.fallbacks),
+            "tool_repairs": dict(self.tool_repairs),
             "errors": {engine: dict(kinds) for engine, kinds in self.errors.items()},
             "first_token_seconds": self.first_token.snapshot(),
             "queue_wait_seconds": self.queue_wait.snapshot(),
@@ -115,15 +121,18 @@ class Metrics:
             self.counts["cache_hits"] += 1
             return
         self.answers[f"{signal.model}@{signal.engine}"] += 1
+        if signal.finish_reason == "tool_calls":
+            self.counts["tool_calls"] += 1
         self.duration.add(signal.seconds)
         self.queue_wait.add(signal.queued)
         usage = signal.usage
-        self.tokens.update(prompt=usage.prompt_tokens, completion=usage.completion_tokens, cached=usage.cached_tokens)
+        self.tokens["prompt"] += usage.prompt_tokens
+        self.tokens["completion"] += usage.completion_tokens
+        self.tokens["cached"] += usage.cached_tokens
         if signal.first_token is not None:
             self.first_token.add(signal.first_token)
-            spent = usage.completion_seconds or signal.seconds - signal.first_token
-            if spent > 0 and usage.completion_tokens > 1:
-                self.tokens_per_second.add(usage.completion_tokens / spent)
+            if rate := signal.rate:
+                self.tokens_per_second.add(rate)
 
     def _failed(self, signal: signals.Signal) -> None:
         assert isinstance(signal, signals.RequestFailed)
@@ -140,6 +149,10 @@ class Metrics:
     def _fell_back(self, signal: signals.Signal) -> None:
         assert isinstance(signal, signals.FellBack)
         self.fallbacks[f"{signal.source} -> {signal.target}"] += 1
+
+    def _repaired(self, signal: signals.Signal) -> None:
+        assert isinstance(signal, signals.ToolCallRepaired)
+        self.tool_repairs[signal.fault] += 1
 
     def _counter(self, name: str) -> Callable[[signals.Signal], None]:
         def count(signal: signals.Signal) -> None:

@@ -1,16 +1,18 @@
 """Bring a missing model to an engine. Several requests that miss the same model wait for one pull."""
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 from fireside.core.errors import Invalid, ModelNotFound
 from fireside.core.events import EventBus
 from fireside.core.streams import closing
 from fireside.engines.engine import Boundary, Engine, PullProgress
+from fireside.gateway.attempts import Call
 from fireside.gateway.catalog import Catalog
 from fireside.gateway.faults import typed
 from fireside.gateway.flights import Flights
-from fireside.gateway.router import Candidate
-from fireside.gateway.signals import PullMoved
+from fireside.gateway.plans import Candidate
+from fireside.gateway.signals import PullAwaited, PullMoved
 from fireside.models.aliases import Aliases
 
 
@@ -20,6 +22,8 @@ class Pulls:
         self._catalog = catalog
         self._events = events
         self._flights: Flights[None] = Flights()
+        self._followers: dict[tuple[str, str], list[Call]] = {}
+        self._moved: dict[tuple[str, str], PullMoved] = {}
 
     async def pull(self, name: str, engine: str | None = None) -> AsyncIterator[PullProgress]:
         """``name``: MODEL or MODEL@ENGINE. Without an engine the first that can pull does; never one in the cloud.
@@ -35,7 +39,7 @@ class Pulls:
                     async with closing(target.pull(model)) as progress:
                         async for step in progress:
                             moved = True
-                            self._events.publish(PullMoved(target.name, model, step))
+                            self._tell(PullMoved(target.name, model, step))
                             yield step
             except Invalid as error:
                 if moved:
@@ -46,13 +50,18 @@ class Pulls:
             return
         raise refusal or Invalid("no engine here can pull a model", remedy="fireside doctor")
 
-    async def bring(self, candidate: Candidate) -> Candidate:
-        """The candidate with the card its engine gives it once it is there."""
+    async def bring(self, candidate: Candidate, call: Call) -> Candidate:
+        """The candidate with the card its engine gives it once it is there; until then the call's asker hears how far it is."""
         engine, model = candidate.engine, candidate.card.name
-        await self._flights.join((engine.name, model), lambda: self._run(model, engine.name))
+        with self._followed(call, engine.name, model):
+            await self._flights.join((engine.name, model), lambda: self._run(model, engine.name))
         listing = await self._catalog.listing(needed=(engine.name,))
         cards = listing.cards.get(engine.name, ())
         return Candidate(engine, Aliases({}).resolve(f"{model}@{engine.name}", cards, frozenset()))
+
+    def exchange(self, engines: Iterable[Engine]) -> None:
+        """Know other engines from now on; a pull under way goes on."""
+        self._engines = {engine.name: engine for engine in engines}
 
     async def aclose(self) -> None:
         await self._flights.aclose()
@@ -61,6 +70,30 @@ class Pulls:
         async with closing(self.pull(model, engine)) as progress:
             async for _ in progress:
                 pass
+
+    @contextmanager
+    def _followed(self, call: Call, engine: str, model: str) -> Iterator[None]:
+        followers = self._followers.setdefault((engine, model), [])
+        followers.append(call)
+        if (engine, model) in self._moved:
+            self._say(call, self._moved[engine, model])
+        try:
+            yield
+        finally:
+            followers.remove(call)
+            if not followers:
+                self._followers.pop((engine, model), None)
+                self._moved.pop((engine, model), None)
+
+    def _tell(self, moved: PullMoved) -> None:
+        self._events.publish(moved)
+        key = (moved.engine, moved.model)
+        for call in self._followers.get(key, ()):
+            self._moved[key] = moved
+            self._say(call, moved)
+
+    def _say(self, call: Call, moved: PullMoved) -> None:
+        call.say(PullAwaited(call.number, moved.engine, moved.model, moved.progress))
 
     def _targets(self, at: str) -> Sequence[Engine]:
         if at and at not in self._engines:

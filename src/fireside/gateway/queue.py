@@ -1,7 +1,8 @@
 """Who may use an engine now, and who waits: one bounded queue per engine.
 
 Typing goes before chat, chat before agents, agents before batch; first come, first served within a class. Every ``ageing`` seconds of
-waiting are worth one class, so a batch request is passed over for a while but never for ever. Knows nothing of engines or answers.
+waiting are worth one class, so a batch request is passed over for a while but never for ever. Where there are several slots, one is kept
+for typing: who waits for the next letters never waits behind a long answer. Knows nothing of engines or answers.
 """
 
 import asyncio
@@ -24,28 +25,35 @@ class Ticket:
     priority: Priority = Priority.CHAT
     rank: tuple[float, int] = (0.0, 0)
     since: float | None = None
+    place: int = 0
     error: FiresideError | None = None
     moved: asyncio.Event | None = field(default=None, repr=False)
 
 
 class Queue:
-    """``parallel``: requests at once. ``max_waiting``: how many may wait. ``ageing``: seconds of waiting worth one class."""
+    """``parallel``: requests at once; ``kept``: how many of these slots only typing may take, where that leaves one for the others.
+
+    ``max_waiting``: how many may wait. ``ageing``: seconds of waiting worth one class.
+    """
 
     def __init__(
         self,
         engine: str,
         *,
         parallel: int = 2,
+        kept: int = 0,
         max_waiting: int = 64,
         ageing: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.engine = engine
         self.parallel = parallel
+        self._kept = kept
         self._max_waiting = max_waiting
         self._ageing = ageing
         self._clock = clock
         self._running: set[Ticket] = set()
+        self._others = 0
         self._waiting: list[Ticket] = []
         self._arrivals = 0
         self._mean_seconds = 1.0
@@ -63,9 +71,9 @@ class Queue:
         """Requests here per request the engine takes at once; 1 and more means a newcomer waits."""
         return (len(self._running) + len(self._waiting)) / self.parallel
 
-    def limit(self, parallel: int, max_waiting: int) -> None:
+    def limit(self, parallel: int, max_waiting: int, *, kept: int = 0) -> None:
         """Change the limits; more room is used at once, running requests are never cut off."""
-        self.parallel, self._max_waiting = parallel, max_waiting
+        self.parallel, self._max_waiting, self._kept = parallel, max_waiting, kept
         self._admit()
 
     def enter(self, ticket: Ticket) -> bool:
@@ -74,7 +82,8 @@ class Queue:
         Raises ``RateLimited`` (``retry_after`` in seconds) when the line is full. The last in a full line gives way to a newcomer of a
         more urgent class, and is told the same.
         """
-        if not self._waiting and len(self._running) < self.parallel:
+        # Whoever waits could not take a slot that is free now, so nobody is passed by.
+        if self._fits(ticket.priority):
             self._seat(ticket)
             return True
         if len(self._waiting) >= self._max_waiting:
@@ -83,7 +92,7 @@ class Queue:
         ticket.rank = (self._clock() + self._ageing * ticket.priority, self._arrivals)
         ticket.moved = asyncio.Event()
         insort(self._waiting, ticket, key=_rank)
-        self._tell_all()
+        self._tell()
         return False
 
     async def positions(self, ticket: Ticket) -> AsyncIterator[int]:
@@ -94,10 +103,9 @@ class Queue:
                 raise ticket.error
             assert ticket.moved is not None
             ticket.moved.clear()
-            position = self._waiting.index(ticket) + 1
-            if position != last:
-                last = position
-                yield position
+            if ticket.place != last:
+                last = ticket.place
+                yield last
             else:
                 await ticket.moved.wait()
 
@@ -105,24 +113,34 @@ class Queue:
         """Give the slot or the place in line back. Harmless when the ticket holds neither."""
         if ticket in self._running:
             self._running.remove(ticket)
+            self._others -= ticket.priority != Priority.TYPING
             taken = self._clock() - (ticket.since or 0.0)
             self._mean_seconds += NEWEST * (taken - self._mean_seconds)
             self._admit()
         elif ticket in self._waiting:
             self._waiting.remove(ticket)
-            self._tell_all()
+            self._tell()
+
+    def _fits(self, priority: Priority) -> bool:
+        if len(self._running) >= self.parallel:
+            return False
+        return priority == Priority.TYPING or self._others < max(1, self.parallel - self._kept)
 
     def _admit(self) -> None:
-        while self._waiting and len(self._running) < self.parallel:
-            ticket = self._waiting.pop(0)
+        while len(self._running) < self.parallel:
+            ticket = next((each for each in self._waiting if self._fits(each.priority)), None)
+            if ticket is None:
+                break
+            self._waiting.remove(ticket)
             self._seat(ticket)
             assert ticket.moved is not None
             ticket.moved.set()
-        self._tell_all()
+        self._tell()
 
     def _seat(self, ticket: Ticket) -> None:
         ticket.since = self._clock()
         self._running.add(ticket)
+        self._others += ticket.priority != Priority.TYPING
 
     def _make_room(self, ticket: Ticket) -> None:
         last = self._waiting[-1] if self._waiting else None
@@ -142,10 +160,13 @@ class Queue:
             cause="queue",
         )
 
-    def _tell_all(self) -> None:
-        for ticket in self._waiting:
-            assert ticket.moved is not None
-            ticket.moved.set()
+    def _tell(self) -> None:
+        """Number the line anew, and wake those whose place has changed."""
+        for place, ticket in enumerate(self._waiting, 1):
+            if ticket.place != place:
+                ticket.place = place
+                assert ticket.moved is not None
+                ticket.moved.set()
 
 
 def _rank(ticket: Ticket) -> tuple[float, int]:

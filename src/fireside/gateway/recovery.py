@@ -4,12 +4,13 @@ Pure decisions: nothing here waits, pulls or asks. A request that is wrong is wr
 after the first content nothing can be taken back.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 
 from fireside.core.errors import ErrorKind, FiresideError
 from fireside.core.messages import Message
 from fireside.core.requests import ChatRequest
+from fireside.core.values import replace
 
 
 class Step(StrEnum):

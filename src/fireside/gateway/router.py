@@ -5,100 +5,44 @@ else: an engine in the cloud is a candidate only if the user opted in, or named 
 """
 
 import random
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from types import MappingProxyType
 
 from fireside.core.errors import ConnectionFailed, FiresideError, Invalid, ModelNotFound, NotPermitted
-from fireside.core.requests import ChatRequest, CompletionRequest
 from fireside.engines.engine import Boundary, Engine, EngineHealth
+from fireside.gateway.balance import Replica, Standing, arranged
 from fireside.gateway.catalog import Listing
+from fireside.gateway.plans import Candidate, Plan, Request, Skipped, Wanted
 from fireside.gateway.routes import Choice, ordered
 from fireside.models.aliases import DOES, GET_ONE, ROLES, Aliases
-from fireside.models.card import Capability, ModelCard
+from fireside.models.card import ModelCard
 
-Role = Literal["chat", "complete", "embed"]
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a request asks of a model. ``needs``: all of these; ``one_of``: at least one of these, if any; ``prefers``: if it can be had."""
-
-    role: Role
-    model: str
-    needs: frozenset[Capability] = frozenset()
-    one_of: frozenset[Capability] = frozenset()
-    prefers: frozenset[Capability] = frozenset()
-    session: str | None = None
-
-    def served_by(self, card: ModelCard) -> bool:
-        return self.needs <= card.capabilities and (not self.one_of or bool(self.one_of & card.capabilities))
+Health = Mapping[str, EngineHealth]
+UNKNOWN: Health = MappingProxyType({})
+# Outlines kept at most: names come from outside, and nobody may fill the memory with them.
+REMEMBERED = 512
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
-    engine: Engine
-    card: ModelCard
+class Outline:
+    """A plan as long as nothing is known of load: ``groups`` of engines that have the same model, the best model first.
 
-    @property
-    def label(self) -> str:
-        return f"{self.card.name}@{self.engine.name}"
-
-
-@dataclass(frozen=True, slots=True)
-class Skipped:
-    """A choice of the user's that cannot be asked now. ``label``: as it was named."""
-
-    label: str
-    error: FiresideError
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """``candidates``, best first. ``named``: whether the user chose any model; else the gateway picked what is there.
-
-    ``error``: why there is no candidate, when there is none.
+    ``settled``: the plan itself, where no group leaves a choice.
     """
 
-    candidates: tuple[Candidate, ...]
-    skipped: tuple[Skipped, ...] = ()
-    named: bool = False
-    error: FiresideError | None = None
-
-
-def wanted_by_chat(request: ChatRequest) -> Wanted:
-    needs: set[Capability] = {"chat"}
-    if request.tools and request.tool_choice != "none":
-        needs.add("tools")
-    if request.response_format is not None:
-        needs.add("json_schema")
-    if any(message.images for message in request.messages):
-        needs.add("vision")
-    thinks = request.reasoning not in (None, "off")
-    prefers: frozenset[Capability] = frozenset(("thinking",)) if thinks else frozenset()
-    return Wanted("chat", request.model, frozenset(needs), prefers=prefers, session=request.session)
-
-
-def wanted_by_completion(request: CompletionRequest) -> Wanted:
-    """Without a suffix there is no middle to fill in: any model that writes will do, one that knows code is better."""
-    if request.suffix:
-        return Wanted("complete", request.model, frozenset(("fim",)), session=request.session)
-    one_of: frozenset[Capability] = frozenset(("fim", "chat"))
-    return Wanted("complete", request.model, one_of=one_of, prefers=frozenset(("fim",)), session=request.session)
-
-
-def role_of(model: str, needs: Collection[Capability]) -> Role:
-    """What a model is looked for to do: the role that is named, else the one its needs belong to."""
-    if model in ROLES:
-        return cast(Role, model)
-    return "embed" if "embed" in needs else "complete" if "fim" in needs else "chat"
+    groups: tuple[tuple[Candidate, ...], ...]
+    skipped: tuple[Skipped, ...]
+    named: bool
+    settled: Plan | None
 
 
 class Router:
     """``order``: engine names, the preferred first; the others follow as given, those in the cloud last.
 
-    ``health`` and ``load`` tell what is known of an engine by name. ``memory``: bytes a model on this machine should fit in, 0 = unknown.
-    ``cloud``, ``fallback``, ``pull_missing``: what the user allows.
+    ``health``: what is known of the engines, the same mapping as long as that stays so. ``standing``: how busy one is now.
+    ``weights``: engine -> its share beside others with the same model. ``memory``: bytes a model on this machine should fit in, 0 =
+    unknown. ``cloud``, ``fallback``, ``pull_missing``: what the user allows.
     """
 
     def __init__(
@@ -112,8 +56,9 @@ class Router:
         fallback: bool = True,
         pull_missing: bool = False,
         memory: int = 0,
-        health: Callable[[str], EngineHealth | None] = lambda name: None,
-        load: Callable[[str], float] = lambda name: 0.0,
+        weights: Mapping[str, float] = MappingProxyType({}),
+        health: Callable[[], Health] = lambda: UNKNOWN,
+        standing: Callable[[Engine], Standing] = lambda engine: Standing(),
         rng: random.Random | None = None,
     ) -> None:
         self._engines = {engine.name: engine for engine in _in_order(engines, order)}
@@ -122,58 +67,89 @@ class Router:
         self._cloud = cloud
         self._fallback = fallback
         self._pull_missing = pull_missing
+        self._weights = weights
         self._health = health
-        self._load = load
+        self._known: Health = UNKNOWN
+        self._standing = standing
         self._rng = rng or random.Random()
         self._names = Aliases(aliases)
         self._here = Aliases({}, memory=memory)
         self._anywhere = Aliases({})
+        self._outlines: dict[tuple[Wanted, tuple[str, ...]], Outline] = {}
+        self._basis: tuple[Listing, Health] | None = None
 
-    def needed(self, model: str) -> frozenset[str]:
-        """The engines the user named for this model, alias or route."""
-        choices = [choice.model for choice in self._routes.get(model, ())] or [model]
+    def needed(self, model: str, instead: tuple[str, ...] = ()) -> frozenset[str]:
+        """The engines the user named for this model, alias or route, or for those asked ``instead``."""
+        choices = list(instead) or [choice.model for choice in self._routes.get(model, ())] or [model]
         return frozenset(_split(self._names.target(choice))[1] for choice in choices) - {""}
 
-    def plan(self, wanted: Wanted, listing: Listing) -> Plan:
-        targets = self._targets(wanted)
+    def plan(
+        self, wanted: Wanted, listing: Listing, request: Request | None = None, *, instead: tuple[str, ...] = ()
+    ) -> Plan:
+        """Who may answer ``request`` (or a question without one), best first. ``instead``: models to ask for the one it names."""
+        outline = self._outline(wanted, instead or self._drawn(wanted.model, request), listing)
+        if outline.settled is not None:
+            return outline.settled
+        candidates = [each for group in outline.groups for each in self._arrange(group, request)]
+        return Plan(tuple(candidates), outline.skipped, outline.named)
+
+    def _outline(self, wanted: Wanted, drawn: tuple[str, ...], listing: Listing) -> Outline:
+        """What follows from names, models and health alone: worked out once, as long as these stay what they are."""
+        health = self._health()
+        if self._basis is None or self._basis[0] is not listing or self._basis[1] is not health:
+            self._basis, self._known = (listing, health), health
+            self._outlines.clear()
+        outline = self._outlines.get((wanted, drawn))
+        if outline is None:
+            if len(self._outlines) >= REMEMBERED:
+                self._outlines.clear()
+            outline = self._outlines[wanted, drawn] = self._work_out(wanted, drawn, listing)
+        return outline
+
+    def _work_out(self, wanted: Wanted, drawn: tuple[str, ...], listing: Listing) -> Outline:
+        targets = self._targets(wanted, drawn)
         named = {engine for _, engine in map(_split, targets)}
         permitted = [engine for engine in self._engines.values() if self._permits(engine, named)]
-        candidates: list[Candidate] = []
+        groups: list[list[Candidate]] = []
         skipped: list[Skipped] = []
         for target in targets:
             try:
-                candidates += self._resolve(target, wanted, permitted, listing)
+                groups.append(self._resolve(target, wanted, permitted, listing))
             except FiresideError as refusal:
                 skipped.append(Skipped(target, refusal))
-        if self._may_replace(wanted, targets):
-            candidates += self._others(wanted, permitted, listing, stand_in=bool(targets))
-        candidates, moved = self._healthy_first(_unique(candidates))
-        if candidates:
-            return Plan(tuple(candidates), (*skipped, *moved), bool(targets))
+        if self._may_replace(wanted, targets, drawn):
+            groups += ([each] for each in self._others(wanted, permitted, listing, stand_in=bool(targets)))
+        groups, moved = self._healthy_first(_unique(groups))
+        if groups:
+            return _outlined(groups, (*skipped, *moved), named=bool(targets))
         error = skipped[0].error if skipped else _nothing(wanted, permitted, listing)
-        return Plan((), tuple(skipped), bool(targets), error)
+        return _outlined([], tuple(skipped), named=bool(targets), error=error)
 
-    def _targets(self, wanted: Wanted) -> list[str]:
+    def _drawn(self, model: str, request: Request | None) -> tuple[str, ...]:
+        """The models of a route, in the order drawn for this request; nothing for any other name."""
+        route = self._routes.get(model)
+        if route is None:
+            return ()
+        # One conversation keeps to one model: its prefix is warm there.
+        session = request.session if request is not None else None
+        return tuple(ordered(route, random.Random(session) if session else self._rng))
+
+    def _targets(self, wanted: Wanted, drawn: tuple[str, ...]) -> list[str]:
         """What the user chose for this name: MODEL, MODEL@ENGINE or @ENGINE; nothing for a role nobody has set."""
-        if wanted.model in self._routes:
-            # One conversation keeps to one model: its prefix is warm there.
-            rng = random.Random(wanted.session) if wanted.session else self._rng
-            found = [self._names.target(model) for model in ordered(self._routes[wanted.model], rng)]
-        else:
-            found = [self._names.target(wanted.model)]
+        found = [self._names.target(model) for model in drawn or (wanted.model,)]
         return [target for target in found if target and target not in ROLES]
 
     def _permits(self, engine: Engine, named: set[str]) -> bool:
         return engine.boundary < Boundary.CLOUD or self._cloud or engine.name in named
 
-    def _may_replace(self, wanted: Wanted, targets: Sequence[str]) -> bool:
+    def _may_replace(self, wanted: Wanted, targets: Sequence[str], drawn: Sequence[str]) -> bool:
         """Whether a model the user did not name may answer. Never for a model named in the request itself.
 
         Nor for embeddings the user chose a model for: vectors of two models cannot be compared.
         """
         if not targets:
             return True
-        by_name = wanted.model not in self._aliases and wanted.model not in self._routes and wanted.model not in ROLES
+        by_name = not drawn and wanted.model not in self._aliases and wanted.model not in ROLES
         return self._fallback and not by_name and wanted.role != "embed"
 
     def _resolve(self, target: str, wanted: Wanted, permitted: Sequence[Engine], listing: Listing) -> list[Candidate]:
@@ -198,7 +174,7 @@ class Router:
         replicas = [card for card in cards if card.name == found.name and wanted.served_by(card)]
         if not replicas:
             raise Invalid(f"{found.name} cannot write text", remedy=GET_ONE[wanted.role])
-        return self._by_readiness(replicas)
+        return [Candidate(self._engines[card.engine], card) for card in replicas]
 
     def _best_at(self, at: str, wanted: Wanted, cards: Sequence[ModelCard]) -> ModelCard:
         able = [card for card in cards if wanted.served_by(card)]
@@ -206,15 +182,27 @@ class Router:
             raise ModelNotFound(f"no model on {at} can {_ability(wanted)}", remedy=GET_ONE[wanted.role])
         return self._best(wanted, able, self._engines[at])
 
-    def _by_readiness(self, cards: Iterable[ModelCard]) -> list[Candidate]:
-        """The same model on several engines: where it is loaded first (loading costs seconds to minutes), then the least busy."""
+    def _arrange(self, group: Sequence[Candidate], request: Request | None) -> Sequence[Candidate]:
+        """Engines with the same model, as busy as they are at this moment."""
+        if len(group) == 1:
+            return group
+        replicas = [
+            Replica(
+                each,
+                self._standing(each.engine),
+                self._is_loaded(each),
+                self._weights.get(each.engine.name, 1.0),
+            )
+            for each in group
+        ]
+        return arranged(replicas, request)
 
-        def rank(candidate: Candidate) -> tuple[bool, float]:
-            name = candidate.engine.name
-            return (candidate.card.name not in self._loaded(name), self._load(name))
-
-        found = [Candidate(self._engines[card.engine], card) for card in cards]
-        return sorted(found, key=rank) if len(found) > 1 else found
+    def _is_loaded(self, candidate: Candidate) -> bool:
+        """Loading costs seconds to minutes. An engine that is ready and names no model has no such thing as loading."""
+        health = self._known.get(candidate.engine.name)
+        if health is None:
+            return False
+        return candidate.card.name in health.loaded or (health.state == "ready" and not health.loaded)
 
     def _others(
         self, wanted: Wanted, permitted: Iterable[Engine], listing: Listing, *, stand_in: bool
@@ -242,25 +230,23 @@ class Router:
         names = self._here if engine.boundary == Boundary.MACHINE else self._anywhere
         return names.resolve(wanted.role, preferred, wanted.needs)
 
-    def _healthy_first(self, candidates: Sequence[Candidate]) -> tuple[list[Candidate], list[Skipped]]:
+    def _healthy_first(self, groups: Sequence[list[Candidate]]) -> tuple[list[list[Candidate]], list[Skipped]]:
         """Engines known to be down go last; if that displaces the first choice, it is said why."""
-        if len(candidates) < 2:
-            return list(candidates), []
-        down = {name: health for name, health in self._states(candidates) if health and health.state == "down"}
-        ready = [candidate for candidate in candidates if candidate.engine.name not in down]
-        resting = [candidate for candidate in candidates if candidate.engine.name in down]
-        first = candidates[0]
-        if not ready or ready[0] is first:
-            return [*ready, *resting], []
-        health = down[first.engine.name]
-        error = ConnectionFailed(health.detail or "it is down", remedy=health.remedy, cause="down")
-        return [*ready, *resting], [Skipped(first.label, error)]
+        ready = [[each for each in group if not self._down(each.engine.name)] for group in groups]
+        resting = [[each for each in group if self._down(each.engine.name)] for group in groups]
+        moved: list[Skipped] = []
+        if groups and not ready[0] and any(ready):
+            health = self._known[groups[0][0].engine.name]
+            error = ConnectionFailed(health.detail or "it is down", remedy=health.remedy, cause="down")
+            moved.append(Skipped(groups[0][0].label, error))
+        return [group for group in (*ready, *resting) if group], moved
 
-    def _states(self, candidates: Iterable[Candidate]) -> list[tuple[str, EngineHealth | None]]:
-        return [(name, self._health(name)) for name in {candidate.engine.name for candidate in candidates}]
+    def _down(self, name: str) -> bool:
+        health = self._known.get(name)
+        return health is not None and health.state == "down"
 
     def _loaded(self, name: str) -> frozenset[str]:
-        health = self._health(name)
+        health = self._known.get(name)
         return frozenset(health.loaded) if health else frozenset()
 
     def _elsewhere(
@@ -293,8 +279,29 @@ def _takes_pulls(engine: Engine) -> bool:
     return engine.boundary < Boundary.CLOUD
 
 
-def _unique(candidates: Iterable[Candidate]) -> list[Candidate]:
-    return list({candidate.label: candidate for candidate in candidates}.values())
+def _unique(groups: Iterable[list[Candidate]]) -> list[list[Candidate]]:
+    """Each candidate where it comes first; no group without any."""
+    seen: set[str] = set()
+    found = []
+    for group in groups:
+        fresh = list({each.label: each for each in group if each.label not in seen}.values())
+        seen.update(each.label for each in fresh)
+        if fresh:
+            found.append(fresh)
+    return found
+
+
+def _outlined(
+    groups: Sequence[Sequence[Candidate]],
+    skipped: tuple[Skipped, ...],
+    *,
+    named: bool,
+    error: FiresideError | None = None,
+) -> Outline:
+    settled = None
+    if all(len(group) == 1 for group in groups):
+        settled = Plan(tuple(group[0] for group in groups), skipped, named, error)
+    return Outline(tuple(map(tuple, groups)), skipped, named, settled)
 
 
 def _ability(wanted: Wanted) -> str:
@@ -304,7 +311,7 @@ def _ability(wanted: Wanted) -> str:
 def _silent(permitted: Iterable[Engine], listing: Listing) -> str:
     """A model that cannot be found may well be on an engine that could not be asked."""
     names = [engine.name for engine in permitted if engine.name in listing.errors]
-    return f" ({', '.join(names)} does not answer)" if names else ""
+    return f" ({' and '.join(names)} {'do' if len(names) > 1 else 'does'} not answer)" if names else ""
 
 
 def _nothing(wanted: Wanted, permitted: Iterable[Engine], listing: Listing) -> ModelNotFound:

@@ -1,40 +1,76 @@
-"""Text as it can be sent: Python's may hold halves of characters (from file names and pipes that are no UTF-8), JSON may not."""
+"""Text as it can be sent: Python's may hold halves of characters (from file names and pipes that are no UTF-8), JSON may not.
 
-from dataclasses import replace
+A prompt may be very long, so it is looked through once, and how long it is remembered from that.
+"""
+
 from typing import TypeVar
 
 from fireside.core.messages import Message
 from fireside.core.requests import ChatRequest, CompletionRequest, Snippet
+from fireside.core.values import replace
+from fireside.gateway.plans import Request
 
-Request = TypeVar("Request", ChatRequest, CompletionRequest)
+Asked = TypeVar("Asked", bound=Request)
+BROKEN = -1
 
 
-def sendable(request: Request) -> Request:
-    """The request with U+FFFD for each half of a character; itself when there is none."""
+def scan(request: Asked) -> tuple[Asked, int]:
+    """The request with U+FFFD for each half of a character, itself when there is none; and the bytes of all its text."""
     if isinstance(request, ChatRequest):
-        messages = tuple(_message(message) for message in request.messages)
-        return request if messages == request.messages else replace(request, messages=messages)
-    neighbours = tuple(Snippet(whole(snippet.path), whole(snippet.text)) for snippet in request.neighbours)
+        size = _size_of_chat(request)
+    else:
+        size = _size_of_completion(request)
+    if size != BROKEN:
+        return request, size
+    mended = sendable(request)
+    return mended, scan(mended)[1]
+
+
+def sendable(request: Asked) -> Asked:
+    """The request with U+FFFD for each half of a character."""
+    if isinstance(request, ChatRequest):
+        return replace(request, messages=tuple(map(_message, request.messages)))
+    around = tuple(Snippet(whole(snippet.path), whole(snippet.text)) for snippet in request.neighbours)
     prefix, suffix, path = whole(request.prefix), whole(request.suffix), whole(request.path)
-    return replace(request, prefix=prefix, suffix=suffix, path=path, neighbours=neighbours)
+    return replace(request, prefix=prefix, suffix=suffix, path=path, neighbours=around)
 
 
 def whole(text: str) -> str:
     """``text`` itself unless it holds half a character."""
+    return text if _size(text) != BROKEN else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _size(text: str) -> int:
+    """Its bytes in UTF-8; ``BROKEN`` for what has none."""
     if text.isascii():
-        return text
+        return len(text)
     try:
-        text.encode()
+        return len(text.encode())
     except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
+        return BROKEN
+
+
+def _size_of_chat(request: ChatRequest) -> int:
+    total = 0
+    for message in request.messages:
+        size = _size(message.content)
+        if size == BROKEN:
+            return BROKEN
+        total += size
+        for call in message.tool_calls:
+            size = _size(call.arguments)
+            if size == BROKEN:
+                return BROKEN
+            total += size
+    return total
+
+
+def _size_of_completion(request: CompletionRequest) -> int:
+    around = [text for snippet in request.neighbours for text in (snippet.path, snippet.text)]
+    sizes = [_size(text) for text in (request.prefix, request.suffix, request.path, *around)]
+    return BROKEN if BROKEN in sizes else sum(sizes)
 
 
 def _message(message: Message) -> Message:
-    content = whole(message.content)
     calls = tuple(replace(call, arguments=whole(call.arguments)) for call in message.tool_calls)
-    return (
-        message
-        if content is message.content and calls == message.tool_calls
-        else replace(message, content=content, tool_calls=calls)
-    )
+    return replace(message, content=whole(message.content), tool_calls=calls)

@@ -1,6 +1,5 @@
 """Load a model, and compute the start of its prompt, before someone waits for it; once, however many ask."""
 
-import hashlib
 import time
 
 from fireside.core.events import EventBus
@@ -8,6 +7,7 @@ from fireside.core.requests import ChatRequest
 from fireside.engines.engine import Engine
 from fireside.gateway.faults import typed
 from fireside.gateway.flights import Flights
+from fireside.gateway.prefixes import stable_start
 from fireside.gateway.signals import ModelWarmed
 from fireside.models.card import ModelCard
 
@@ -21,7 +21,8 @@ class Warmup:
 
     async def warm(self, engine: Engine, card: ModelCard, request: ChatRequest) -> None:
         """Raises what the engine raises."""
-        key = (engine.name, card.name, stable_start(request))
+        # To load and to unload are two things.
+        key = (engine.name, card.name, request.keep_alive, stable_start(request))
         await self._flights.join(key, lambda: self._run(engine, card, request))
 
     async def aclose(self) -> None:
@@ -32,14 +33,3 @@ class Warmup:
         with typed(engine.name):
             await engine.warm(request, card)
         self._events.publish(ModelWarmed(engine.name, card.name, time.monotonic() - started))
-
-
-def stable_start(request: ChatRequest) -> str:
-    """A digest of the part of a prompt that stays the same from turn to turn: the system messages and the tools."""
-    digest = hashlib.blake2b(digest_size=16)
-    for message in request.messages:
-        if message.role == "system":
-            digest.update(message.content.encode())
-    for tool in request.tools:
-        digest.update(repr(tool).encode())
-    return digest.hexdigest()

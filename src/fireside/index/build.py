@@ -5,21 +5,28 @@ Knows the workspace and the store. Whatever stops it (Ctrl-C, kill -9, a full di
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
-from fireside.core.errors import Invalid, NotPermitted
-from fireside.index.chunks import Chunk, IndexReport, Progress
-from fireside.index.languages import language_of
-from fireside.index.lexical import Words, add_counts, fold
+from fireside.core.errors import FiresideError, Invalid, NotPermitted
+from fireside.core.values import replace
+from fireside.index.chunks import IndexReport, Progress
+from fireside.index.embed import Embedding
+from fireside.index.embedder import Counting
+from fireside.index.lexical import fold
 from fireside.index.manifest import Changes, compare
-from fireside.index.parse import Parsed, parse
+from fireside.index.prepare import Prepared, Preparer, Task, digest_of, here
 from fireside.index.segments import SegmentWriter, bury, merge_where_due
 from fireside.index.store import FileRow, Store
 from fireside.workspace.files import FileEntry, SourceText, Unread
 from fireside.workspace.workspace import Workspace
 
-MAX_SETTINGS_CHARACTERS = 50_000
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+# So many that come ready-made are handed on together, so that memory does not grow with the project.
+MANY_VECTORS = 2_000
 
 
 def changes_since(workspace: Workspace, store: Store) -> tuple[Changes, Mapping[str, int], int]:
@@ -33,26 +40,45 @@ def pending(workspace: Workspace, store: Store) -> int:
     """How many files the index has not seen as they are now."""
     changes, _, _ = changes_since(workspace, store)
     known = store.files() if changes.suspect else {}
-    touched = sum(_digest(_look(workspace, entry.path)) != known[entry.path].digest for entry in changes.suspect)
+    touched = sum(digest_of(_look(workspace, entry.path)) != known[entry.path].digest for entry in changes.suspect)
     return len(changes.new) + len(changes.gone) + touched
 
 
 def update(
-    workspace: Workspace, store: Store, progress: Callable[[Progress], None] | None = None, *, rebuild: bool = False
+    workspace: Workspace,
+    store: Store,
+    progress: Callable[[Progress], None] | None = None,
+    *,
+    rebuild: bool = False,
+    embedding: Embedding | None = None,
+    most: int | None = None,
+    preparer: Preparer = here,
 ) -> IndexReport:
-    """One update; ``rebuild`` forgets everything first. The caller holds the writer's lock."""
+    """One update; ``rebuild`` forgets everything first. The caller holds the writer's lock.
+
+    ``most``: how many vectors of a dear embedder are made at most, the rest another time (None: all). ``preparer``: where files are parsed.
+    """
     started = time.perf_counter()
-    work = Update(workspace, store)
+    work = Update(workspace, store, preparer, embedding)
     with store.transaction():
         if rebuild:
             store.forget()
         changes, skipped, began = changes_since(workspace, store)
         work.run(changes, progress)
-        if work.touched or not store.generation():
+        if embedding is not None and (work.touched or embedding.due(store)):
+            if embedding.at_once(store):
+                work.give()
+                embedding.complete(store)
+                work.embedded = True
+            else:
+                store.set_meta({"unembedded": "unknown"})
+        if work.touched or work.embedded or not store.generation():
             merge_where_due(store)
             store.set_meta({"generation": str(store.generation() + 1)})
         store.set_meta({"looked_ns": str(began), "updated": str(time.time())})
-    if work.touched:
+    if embedding is not None:
+        _follow(work, embedding, progress, most)
+    if work.touched or work.embedded:
         store.connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
     return replace(
         report(store, skipped),
@@ -61,6 +87,21 @@ def update(
         removed=work.removed,
         seconds=time.perf_counter() - started,
     )
+
+
+def _follow(
+    work: "Update", embedding: Embedding, progress: Callable[[Progress], None] | None, most: int | None
+) -> None:
+    """Make vectors that are not made at once; a model that stops answering leaves the rest for another time."""
+    store = work.store
+    try:
+        if embedding.due(store):
+            # Only now: had the chunks not been kept, their ids would be given to others.
+            with store.transaction():
+                work.give()
+            embedding.follow(store, progress, most)
+    except FiresideError as error:
+        embedding.fail(error)
 
 
 def report(store: Store, skipped: Mapping[str, int]) -> IndexReport:
@@ -81,48 +122,70 @@ def report(store: Store, skipped: Mapping[str, int]) -> IndexReport:
         fell_back=dict(fell_back.most_common()),
         skipped=dict(reasons.most_common()),
         generation=store.generation(),
+        unembedded=int(store.meta("unembedded", "0").replace("unknown", str(chunks))),
     )
 
 
 class Update:
     """The work of one update; counts what it did."""
 
-    def __init__(self, workspace: Workspace, store: Store) -> None:
+    def __init__(
+        self, workspace: Workspace, store: Store, preparer: Preparer = here, embedding: Embedding | None = None
+    ) -> None:
         self._workspace = workspace
-        self._store = store
-        self._words = Words()
+        self.store = store
+        self._preparer = preparer
+        self._embedding = embedding
+        self._at_once = embedding is not None and embedding.at_once(store)
+        embedder = embedding.embedder if embedding is not None and self._at_once else None
+        self._counting: Counting | None = embedder if isinstance(embedder, Counting) else None
+        self._made: list[tuple[int, NDArray[np.float32]]] = []
         self.added = self.changed = self.removed = 0
+        self.embedded = False
 
     @property
     def touched(self) -> bool:
         return bool(self.added or self.changed or self.removed)
 
     def run(self, changes: Changes, progress: Callable[[Progress], None] | None) -> None:
-        known = self._store.files()
-        writer = SegmentWriter(self._store)
+        writer = SegmentWriter(self.store)
         dead = {row.id for row in changes.gone}
         self.removed = len(dead)
-        entries = (*changes.new, *changes.suspect)
-        for done, entry in enumerate(entries, 1):
+        total = len(changes.new) + len(changes.suspect)
+        unchanged: list[str] = []
+        for done, prepared in enumerate(self._preparer(self._tasks(changes, dead, unchanged)), 1):
+            self._write(writer, prepared)
+            if progress is not None:
+                progress(Progress(done + len(unchanged), total, prepared.entry.path))
+        if dead:
+            bury(self.store, dead)
+            for table in ("chunks", "symbols"):
+                self.store.select(f"DELETE FROM {table} WHERE file IN", sorted(dead))
+            self.store.select("DELETE FROM files WHERE id IN", sorted(row.id for row in changes.gone))
+        writer.flush()
+
+    def give(self) -> None:
+        """Hand over the vectors that were made together with their chunks."""
+        if self._made and self._embedding is not None:
+            self._embedding.take(self.store, self._made)
+            self._made = []
+
+    def _tasks(self, changes: Changes, dead: set[int], unchanged: list[str]) -> Iterator[Task]:
+        """Files that hold something else than the index knows. The rows of those it knew are gone when they come out of here."""
+        known = self.store.files()
+        for entry in (*changes.new, *changes.suspect):
             row = known.get(entry.path)
             source = _look(self._workspace, entry.path)
-            if row is not None and _digest(source) == row.digest:
+            if row is not None and digest_of(source) == row.digest:
                 self._keep(row, entry)
-            else:
-                self._replace(row, dead)
-                self._add(writer, entry, source)
-            if progress is not None:
-                progress(Progress(done, len(entries), entry.path))
-        if dead:
-            bury(self._store, dead)
-            for table in ("chunks", "symbols"):
-                self._store.select(f"DELETE FROM {table} WHERE file IN", sorted(dead))
-            self._store.select("DELETE FROM files WHERE id IN", sorted(row.id for row in changes.gone))
-        writer.flush()
+                unchanged.append(entry.path)
+                continue
+            self._replace(row, dead)
+            yield Task(entry, source)
 
     def _keep(self, row: FileRow, entry: FileEntry) -> None:
         """Only the times are new."""
-        self._store.connection.execute(
+        self.store.connection.execute(
             "UPDATE files SET size = ?, mtime_ns = ?, ctime_ns = ? WHERE id = ?",
             (entry.size, entry.mtime_ns, entry.ctime_ns, row.id),
         )
@@ -133,48 +196,21 @@ class Update:
         else:
             self.changed += 1
             dead.add(row.id)
-            self._store.connection.execute("DELETE FROM files WHERE id = ?", (row.id,))
+            self.store.connection.execute("DELETE FROM files WHERE id = ?", (row.id,))
 
-    def _add(self, writer: SegmentWriter, entry: FileEntry, source: SourceText | Unread) -> None:
-        if isinstance(source, Unread):
-            self._file(entry, _digest(source), "", 0, "", source.reason)
-            return
-        language = language_of(entry.path, source.text)
-        if language == "json" and len(source.text) > MAX_SETTINGS_CHARACTERS:
-            self._file(entry, source.digest, language, 0, "", "large JSON")
-            return
-        parsed = parse(entry.path, source.text, language)
-        file = self._file(entry, source.digest, language, len(parsed.chunks), parsed.fell_back, "")
-        self._chunks(writer, file, entry.path, parsed)
-
-    def _file(self, entry: FileEntry, digest: str, language: str, chunks: int, fell_back: str, unread: str) -> int:
-        number = int(self._store.meta("next_file", "1"))
-        self._store.set_meta({"next_file": str(number + 1)})
-        self._store.connection.execute(
-            "INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                number,
-                entry.path,
-                entry.size,
-                entry.mtime_ns,
-                entry.ctime_ns,
-                digest,
-                language,
-                chunks,
-                fell_back,
-                unread,
-            ),
-        )
-        return number
-
-    def _chunks(self, writer: SegmentWriter, file: int, path: str, parsed: Parsed) -> None:
-        from_path = self._words.count_path(path)
-        rows = [(writer.add(file, self._terms(chunk, from_path)), chunk) for chunk in parsed.chunks]
-        self._store.connection.executemany(
+    def _write(self, writer: SegmentWriter, made: Prepared) -> None:
+        file = self._file(made)
+        rows = [(writer.add(file, counts), chunk) for chunk, counts in zip(made.chunks, made.counts, strict=True)]
+        vectors = made.vectors
+        if rows and vectors is None and self._counting is not None:
+            vectors = self._counting.from_counts(made.counts)
+        if rows and vectors is not None:
+            self._made.append((rows[0][0], vectors))
+        self.store.connection.executemany(
             "INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?)",
             ((number, file, chunk.start_line, chunk.end_line, chunk.symbol, chunk.text) for number, chunk in rows),
         )
-        self._store.connection.executemany(
+        self.store.connection.executemany(
             "INSERT INTO symbols VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 (
@@ -188,16 +224,32 @@ class Update:
                     one.signature,
                     one.doc,
                 )
-                for one in parsed.symbols
+                for one in made.symbols
             ),
         )
+        if self._at_once and self._made and writer.next_chunk - self._made[0][0] > MANY_VECTORS:
+            self.give()
 
-    def _terms(self, chunk: Chunk, from_path: Mapping[str, int]) -> dict[str, int]:
-        counts = self._words.count(chunk.text)
-        add_counts(counts, from_path)
-        if chunk.symbol:
-            add_counts(counts, self._words.count(chunk.symbol))
-        return counts
+    def _file(self, made: Prepared) -> int:
+        entry = made.entry
+        number = int(self.store.meta("next_file", "1"))
+        self.store.set_meta({"next_file": str(number + 1)})
+        self.store.connection.execute(
+            "INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                number,
+                entry.path,
+                entry.size,
+                entry.mtime_ns,
+                entry.ctime_ns,
+                made.digest,
+                made.language,
+                len(made.chunks),
+                made.fell_back,
+                made.unread,
+            ),
+        )
+        return number
 
 
 def _look(workspace: Workspace, path: str) -> SourceText | Unread:
@@ -206,8 +258,3 @@ def _look(workspace: Workspace, path: str) -> SourceText | Unread:
         return workspace.look(path)
     except (Invalid, NotPermitted):
         return Unread("unreadable")
-
-
-def _digest(source: SourceText | Unread) -> str:
-    """What to compare: the bytes where they were read, else the reason why not."""
-    return source.digest or (source.reason if isinstance(source, Unread) else "")

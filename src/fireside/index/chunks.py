@@ -44,12 +44,16 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """``generation``: which state of the index answered. ``pending``: files changed on disk that it has not seen yet."""
+    """``generation``: which state of the index answered. ``pending``: files changed on disk that it has not seen yet.
+
+    ``note``: what a reader should know of how it was found, or "".
+    """
 
     query: str
     hits: tuple[Hit, ...]
     generation: int
     pending: int
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,8 @@ class IndexReport:
     """What an update did. ``files``, ``chunks``: how many the index holds now; ``added``, ``changed``, ``removed``: files this time.
 
     ``fell_back``: files in line chunks for want of a grammar, by language. ``skipped``: left out, by reason. ``rebuilt``: why the index
-    was made anew, or "". ``pending``: files another process is indexing right now (then nothing was done here).
+    was made anew, or "". ``pending``: files another process is indexing right now (then nothing was done here). ``unembedded``: chunks that
+    are found by their words only, until their vectors are made. ``note``: why they are not made, or "".
     """
 
     files: int
@@ -80,6 +85,8 @@ class IndexReport:
     generation: int = 0
     rebuilt: str = ""
     pending: int = 0
+    unembedded: int = 0
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

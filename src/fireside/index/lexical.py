@@ -23,6 +23,9 @@ same shall she should show so some such than that the their them then there thes
 used uses using very via was we were what when where whether which while who whom whose why will with within without would you your
 code codebase file files find function implemented implementation
 """
+NAMES_NOTHING = """
+util utils helper helpers impl base common core index main mod init lib src inl internal manager handler default abstract
+"""
 STOP_WORDS = frozenset(NOT_TELLING.split())
 K1 = 1.5
 B = 0.75
@@ -41,7 +44,8 @@ class Words:
 
     def __init__(self) -> None:
         self._terms: dict[str, tuple[str, ...]] = {}
-        self._generic: dict[str, frozenset[str]] = {}
+        self._named: dict[str, frozenset[str]] = {}
+        self._nothing: frozenset[str] = frozenset()
 
     def of(self, word: str) -> tuple[str, ...]:
         """The terms of one word: its parts, stemmed, and then the whole of it when there are several."""
@@ -58,11 +62,18 @@ class Words:
         terms = self.of(word)
         return terms if len(terms) == 1 else terms[:-1]
 
-    def generic(self, names: str) -> frozenset[str]:
-        """The parts of a list of names, remembered."""
-        if names not in self._generic:
-            self._generic[names] = frozenset(part for name in names.split() for part in self.parts(name))
-        return self._generic[names]
+    def named(self, name: str) -> frozenset[str]:
+        """The parts of a name, without those that name nothing (utils, base, index) if others are left."""
+        known = self._named.get(name)
+        if known is None:
+            if len(self._named) > MAX_REMEMBERED:
+                self._named.clear()
+            parts = frozenset(part for word in WORD.findall(name) for part in self.parts(word))
+            self._nothing = self._nothing or frozenset(
+                part for one in NAMES_NOTHING.split() for part in self.parts(one)
+            )
+            known = self._named[name] = parts - self._nothing or parts
+        return known
 
     def count(self, text: str) -> dict[str, int]:
         """How often each term occurs in a text."""
@@ -127,26 +138,39 @@ def bm25(
     postings: Mapping[str, "tuple[NDArray[np.uint32], NDArray[np.uint8]]"],
     weights: Mapping[str, float],
     lengths: "NDArray[np.uint32]",
+    norms: "NDArray[np.float32] | None" = None,
 ) -> "NDArray[np.float32]":
-    """Scores of all chunks (Robertson & Zaragoza, 2009). ``postings``: term -> (chunk numbers, counts); length 0 marks a dead chunk."""
+    """Scores of all chunks (Robertson & Zaragoza, 2009). ``postings``: term -> (chunk numbers, counts); length 0 marks a dead chunk.
+
+    ``norms``: what ``length_norms`` makes of the lengths, for who asks often.
+    """
     import numpy as np
 
     scores = np.zeros(len(lengths), dtype=np.float32)
-    alive = lengths > 0
-    total = int(alive.sum())
+    total = int(np.count_nonzero(lengths))
     if not total:
         return scores
-    norm = K1 * (1 - B + B * lengths / (float(lengths.sum()) / total))
+    norms = length_norms(lengths) if norms is None else norms
     for term, weight in weights.items():
         entry = postings.get(term)
         if entry is None:
             continue
         chunks, counts = entry
         frequency = counts.astype(np.float32)
-        idf = idf_of(len(chunks), total)
-        scores[chunks] += (weight * idf * (K1 + 1)) * frequency / (frequency + norm[chunks])
-    scores[~alive] = 0
+        factor = np.float32(weight * idf_of(len(chunks), total) * (K1 + 1))
+        scores[chunks] += factor * frequency / (frequency + norms[chunks])
+    if total < len(lengths):
+        scores[lengths == 0] = 0
     return scores
+
+
+def length_norms(lengths: "NDArray[np.uint32]") -> "NDArray[np.float32]":
+    """How much longer than the average each chunk is, as BM25 counts it."""
+    import numpy as np
+
+    average = float(lengths.sum()) / max(int(np.count_nonzero(lengths)), 1)
+    norms: NDArray[np.float32] = (K1 * (1 - B + B * lengths / (average or 1.0))).astype(np.float32)
+    return norms
 
 
 def idf_of(containing: int, total: int) -> float:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
+from uuid import uuid4
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 # term -> (chunk numbers, counts)
 Postings: TypeAlias = "Mapping[str, tuple[NDArray[np.uint32], NDArray[np.uint8]]]"
 # Raise it whenever tables, chunks or terms change: an index of another format is made again.
-FORMAT = 2
+FORMAT = 3
 DATABASE = "index.db"
 VARIABLES = 500
 # What bytes of the wrong kind lead to, in SQLite and where they are used.
@@ -44,6 +45,7 @@ CREATE INDEX symbols_by_name ON symbols (folded);
 CREATE INDEX symbols_by_file ON symbols (file);
 CREATE TABLE segments (first INTEGER PRIMARY KEY, files BLOB NOT NULL, lengths BLOB NOT NULL);
 CREATE TABLE postings (term TEXT NOT NULL, segment INTEGER NOT NULL, entries BLOB NOT NULL, PRIMARY KEY (segment, term)) WITHOUT ROWID;
+CREATE TABLE vectors (number INTEGER PRIMARY KEY, ids BLOB NOT NULL, rows BLOB NOT NULL);
 """
 
 
@@ -115,7 +117,7 @@ class Store:
         with store.transaction():
             for statement in SCHEMA.split(";"):
                 store.connection.execute(statement)
-            store.set_meta({"format": str(FORMAT)})
+            store.set_meta({"format": str(FORMAT), "identity": uuid4().hex})
         return store
 
     def close(self) -> None:
@@ -164,8 +166,12 @@ class Store:
 
     def forget(self) -> None:
         """Leave nothing but the number of the generation and of the next chunk."""
-        for table in ("files", "chunks", "symbols", "segments", "postings"):
+        for table in ("files", "chunks", "symbols", "segments", "postings", "vectors"):
             self.connection.execute(f"DELETE FROM {table}")
+
+    def identity(self) -> str:
+        """Another text whenever the ids of chunks begin anew."""
+        return self.meta("identity")
 
     def generation(self) -> int:
         return int(self.meta("generation", "0"))

@@ -13,8 +13,9 @@ Fill-in-the-middle formats, each as its authors document it:
 """
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from fireside.core.values import replace
 from fireside.models.card import Capability, FimTokens
 from fireside.models.templates import Template
 

@@ -13,10 +13,10 @@ No beginning-of-text token is written: every engine adds the model's own.
 import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 from fireside.core.messages import Message
 from fireside.core.requests import CompletionRequest
+from fireside.core.values import replace
 from fireside.models.card import FimTokens
 from fireside.models.families import Family
 from fireside.models.templates import TEMPLATES, Turns

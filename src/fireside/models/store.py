@@ -137,6 +137,23 @@ class ModelStore:
         finally:
             contents.unlink(missing_ok=True)
 
+    def copy(self, name: str, new: str) -> StoredModel:
+        """Give a model a second name; its contents are kept once. Raises ``ModelNotFound`` and, for a name that is none, ``Invalid``."""
+        model, chosen = self.find(name), checked_name(new)
+        path = str(model.path) if model.linked else ""
+        return self._register(chosen, model.sha256, model.size, source=model.source, path=path)
+
+    def adopt(self, contents: Path, name: str, *, sha256: str) -> StoredModel:
+        """Take in a file of the store's own disk whose digest is known, by moving it. Raises ``Invalid`` when it is no sound GGUF."""
+        chosen = checked_name(name)
+        check_model(contents)
+        return self._register(chosen, sha256, contents.stat().st_size, source=f"sha256:{sha256}", contents=contents)
+
+    def contents(self, sha256: str) -> Path | None:
+        """The file with this digest, if a model of the store has it."""
+        place = self._blob(sha256)
+        return place if place.is_file() else None
+
     def remove(self, name: str) -> StoredModel:
         """Forget a model, and delete its contents unless another name has them or they are the user's own file."""
         model = self.find(name)

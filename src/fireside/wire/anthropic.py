@@ -105,9 +105,13 @@ class MessagesReader:
             data = orjson.loads(event.data)
         except orjson.JSONDecodeError as error:
             raise _strange("an event that is not JSON") from error
+        return self.read_chunk(data, event.event)
+
+    def read_chunk(self, data: object, event: str = "message") -> list[Delta]:
+        """One decoded event, or a whole message that was not streamed. ``event``: its type where the data does not say."""
         if not isinstance(data, dict):
             raise _strange("an event of another shape")
-        kind = data.get("type", event.event)
+        kind = data.get("type", event)
         if kind == "error":
             raise typed_error(data)
         if kind == "message":

@@ -38,7 +38,7 @@ NO_MODEL = re.compile(
     r"model\b.*\b(not found|does not exist|not exist|not loaded|unknown|no such)|(no such|unknown|invalid|not a valid) model",
     re.IGNORECASE | re.DOTALL,
 )
-NUMBERS = re.compile(r"\d[\d,]*")
+NUMBERS = re.compile(r"\d[\d,]{0,15}")
 STATUS_OF_TYPE = {
     "invalid_request_error": 400,
     "authentication_error": 401,
@@ -204,7 +204,8 @@ def _tokens(fault: Fault) -> dict[str, int]:
     if "n_prompt_tokens" in named and "n_ctx" in named:
         return {"prompt_tokens": named["n_prompt_tokens"], "context_window": named["n_ctx"]}
     window = re.search(
-        r"(?:context length|maximum length|context window)[^\d]{0,20}(\d[\d,]*)|> (\d[\d,]*) maximum", fault.message
+        r"(?:context length|maximum length|context window)[^\d]{0,20}(\d[\d,]{0,15})|> (\d[\d,]{0,15}) maximum",
+        fault.message,
     )
     if window is None:
         return {}

@@ -3,16 +3,16 @@ the call, and Ollama ignores the field. Asked for by a JSON schema, the answer i
 at all. Knows no server.
 """
 
-import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import replace
 
 import orjson
 
 from fireside.core.errors import Invalid
+from fireside.core.identity import new_id
 from fireside.core.messages import JsonSchema, ToolCall, ToolSpec
-from fireside.core.requests import ChatRequest, Delta
+from fireside.core.requests import ChatRequest, Delta, FinishReason
 from fireside.core.streams import closing
+from fireside.core.values import replace
 
 
 def forced_tools(request: ChatRequest) -> Sequence[ToolSpec]:
@@ -47,29 +47,47 @@ def read_call(text: str) -> ToolCall | None:
         return None
     if not isinstance(name, str) or not isinstance(arguments, dict):
         return None
-    return ToolCall(f"call_{secrets.token_hex(4)}", name, orjson.dumps(arguments).decode())
+    return ToolCall(new_id("call_", 8), name, orjson.dumps(arguments).decode())
 
 
 async def as_call(deltas: AsyncIterator[Delta]) -> AsyncIterator[Delta]:
-    """The text of an answer to ``call_schema`` as one call. Raises ``Invalid`` when its limit of tokens cut it."""
-    text = ""
+    """The text of an answer to ``call_schema`` as one call. Raises ``Invalid`` when its limit of tokens cut it, or it is something else.
+
+    A server that passes over the schema may still call, in its own way or in one of those models have; whether that is a call of these
+    tools is for whoever asked to see.
+    """
+    text, native = "", None
     async with closing(deltas):
         async for delta in deltas:
             text += delta.text
+            native = native or delta.tool_call
             if delta.finish_reason is None:
                 if delta.reasoning:
                     yield replace(delta, text="")
                 continue
-            call = read_call(text)
+            call = native or read_call(text) or _printed(text, delta.finish_reason)
             if call is None:
                 tokens = delta.usage.completion_tokens if delta.usage else 0
                 raise Invalid(
                     f"the tool call was not finished after {tokens} tokens",
                     remedy="allow a longer answer, or a tool with fewer arguments",
                     completion_tokens=tokens,
+                    http_status=422,
                 )
             yield Delta(tool_call=call)
-            yield replace(delta, text="", finish_reason="tool_calls")
+            yield replace(delta, text="", tool_call=None, finish_reason="tool_calls")
+
+
+def _printed(text: str, finish: FinishReason) -> ToolCall | None:
+    """The first call a text consists of, unless it was cut."""
+    # Seldom needed, and its patterns take a while to compile.
+    from fireside.wire.lenient import dump
+    from fireside.wire.textcalls import read_calls
+
+    written = read_calls(text) if finish in ("stop", "tool_calls") else []
+    if not written or "broken_off" in written[0].faults:
+        return None
+    return ToolCall(new_id("call_", 8), written[0].name, dump(written[0].arguments))
 
 
 def _schema(tool: ToolSpec, place: str) -> JsonSchema:

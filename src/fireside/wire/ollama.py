@@ -7,19 +7,21 @@ arguments are an object on the wire and text in our types. Fields we do not know
 
 import base64
 import re
-import secrets
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import TypeVar
 
 import msgspec
 import orjson
 
 from fireside.core.errors import ConnectionFailed
+from fireside.core.identity import new_id
 from fireside.core.messages import Message, ToolCall, ToolSpec
 from fireside.core.requests import (
     ChatRequest,
     Delta,
     FinishReason,
+    Logprob,
     Reasoning,
     ResponseFormat,
     Sampling,
@@ -32,6 +34,7 @@ Format = str | dict[str, object]
 Json = dict[str, object]
 T = TypeVar("T")
 NANOSECONDS = 1e9
+FAR_AWAY = 2200
 SCALES = {"K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
 
 
@@ -70,6 +73,8 @@ class ChatBody(msgspec.Struct, omit_defaults=True):
     think: Think | None = None
     truncate: bool | None = None
     shift: bool | None = None
+    logprobs: bool = False
+    top_logprobs: int = 0
 
 
 class GenerateBody(msgspec.Struct, omit_defaults=True):
@@ -84,6 +89,8 @@ class GenerateBody(msgspec.Struct, omit_defaults=True):
     think: Think | None = None
     truncate: bool | None = None
     shift: bool | None = None
+    logprobs: bool = False
+    top_logprobs: int = 0
 
 
 class EmbedBody(msgspec.Struct, omit_defaults=True):
@@ -92,6 +99,14 @@ class EmbedBody(msgspec.Struct, omit_defaults=True):
     truncate: bool | None = None
     keep_alive: str | float | None = None
     options: Json | None = None
+
+
+class Likely(msgspec.Struct):
+    """A token and how likely it was (natural logarithm). ``top_logprobs``: what might have stood in its place."""
+
+    token: str = ""
+    logprob: float = 0.0
+    top_logprobs: "list[Likely] | None" = None
 
 
 class Line(msgspec.Struct, omit_defaults=True):
@@ -107,6 +122,7 @@ class Line(msgspec.Struct, omit_defaults=True):
     prompt_eval_duration: int = 0
     eval_count: int = 0
     eval_duration: int = 0
+    logprobs: list[Likely] | None = None
 
 
 class ChatLine(Line, omit_defaults=True):
@@ -249,14 +265,31 @@ def write_chat(
         think=think,
         truncate=False,
         shift=False,
+        logprobs=request.sampling.logprobs is not None,
+        top_logprobs=request.sampling.logprobs or 0,
     )
     return write(body)
 
 
-def write_generate(model: str, prompt: str, *, options: Json, keep_alive: str | float | None = None) -> Json:
-    """A body for ``/api/generate`` with a prompt that is already in the model's own form."""
+def write_generate(
+    model: str,
+    prompt: str,
+    *,
+    options: Json,
+    keep_alive: str | float | None = None,
+    logprobs: int | None = None,
+) -> Json:
+    """A body for ``/api/generate`` with a prompt that is already in the model's own form. ``logprobs``: as in ``Sampling``."""
     body = GenerateBody(
-        model=model, prompt=prompt, raw=True, options=options, keep_alive=keep_alive, truncate=False, shift=False
+        model=model,
+        prompt=prompt,
+        raw=True,
+        options=options,
+        keep_alive=keep_alive,
+        truncate=False,
+        shift=False,
+        logprobs=logprobs is not None,
+        top_logprobs=logprobs or 0,
     )
     return write(body)
 
@@ -275,6 +308,8 @@ def write_options(sampling: Sampling, *, num_ctx: int, max_tokens: int | None = 
         "top_k": sampling.top_k,
         "min_p": sampling.min_p,
         "repeat_penalty": sampling.repeat_penalty,
+        "frequency_penalty": sampling.frequency_penalty,
+        "presence_penalty": sampling.presence_penalty,
         "seed": sampling.seed,
         "num_predict": sampling.max_tokens if sampling.max_tokens is not None else max_tokens,
         "stop": list(sampling.stop) or None,
@@ -305,7 +340,7 @@ def write_messages(messages: Sequence[Message]) -> list[ChatMessage]:
 
 
 def _write_message(message: Message, names: Mapping[str, str]) -> ChatMessage:
-    calls = [Call(Function(call.name, _arguments_object(call.arguments)), call.id) for call in message.tool_calls]
+    calls = [Call(Function(call.name, arguments_object(call.arguments)), call.id) for call in message.tool_calls]
     return ChatMessage(
         role=message.role,
         content=message.content,
@@ -316,7 +351,7 @@ def _write_message(message: Message, names: Mapping[str, str]) -> ChatMessage:
     )
 
 
-def _arguments_object(text: str) -> Json:
+def arguments_object(text: str) -> Json:
     """What a model wrote as arguments, as the object the wire needs; text that is no object is kept under one key."""
     try:
         value = orjson.loads(text or "{}")
@@ -328,20 +363,42 @@ def _arguments_object(text: str) -> Json:
 def read_tool_call(call: Call) -> ToolCall:
     """Servers before 0.13 give no id; ours is as unique as theirs."""
     arguments = orjson.dumps(call.function.arguments or {}).decode()
-    return ToolCall(call.id or f"call_{secrets.token_hex(4)}", call.function.name, arguments)
+    return ToolCall(call.id or new_id("call_", 8), call.function.name, arguments)
 
 
 def read_chat_line(line: ChatLine) -> list[Delta]:
     """What one line adds; the last line gives a Delta with the finish reason and the usage."""
     message = line.message or ChatMessage()
-    deltas = [Delta(text=message.content or "", reasoning=message.thinking or "")]
+    deltas = [
+        Delta(text=message.content or "", reasoning=message.thinking or "", logprobs=read_logprobs(line.logprobs))
+    ]
     deltas += [Delta(tool_call=read_tool_call(call)) for call in message.tool_calls or ()]
     return [delta for delta in deltas if delta.has_content] + _end(line)
 
 
 def read_generate_line(line: GenerateLine) -> list[Delta]:
-    delta = Delta(text=line.response, reasoning=line.thinking or "")
+    delta = Delta(text=line.response, reasoning=line.thinking or "", logprobs=read_logprobs(line.logprobs))
     return [delta] * delta.has_content + _end(line)
+
+
+def read_logprobs(given: Sequence[Likely] | None) -> tuple[Logprob, ...]:
+    if not given:
+        return ()
+    return tuple(
+        Logprob(each.token, each.logprob, tuple((other.token, other.logprob) for other in each.top_logprobs or ()))
+        for each in given
+    )
+
+
+def read_time(text: str) -> float | None:
+    """A time of Go's in seconds since 1970, negative when it is further away than anybody waits; ``None`` when it is none."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    if moment.year >= FAR_AWAY:
+        return -1.0
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def _end(line: Line) -> list[Delta]:

@@ -5,7 +5,6 @@ another file's.
 """
 
 import base64
-import secrets
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,12 +12,14 @@ from dataclasses import dataclass, field
 import orjson
 
 from fireside.core.errors import ConnectionFailed, Invalid
+from fireside.core.identity import new_id
 from fireside.core.messages import Message, ToolCall
 from fireside.core.requests import (
     ChatRequest,
     CompletionRequest,
     Delta,
     FinishReason,
+    Logprob,
     ResponseFormat,
     Sampling,
     Usage,
@@ -26,6 +27,7 @@ from fireside.core.requests import (
 )
 from fireside.wire.faults import typed_error
 from fireside.wire.framing import ASK_AGAIN, CHECK, SseEvent
+from fireside.wire.plain import read_piece
 
 DONE = "[DONE]"
 FINISHED: Mapping[str, FinishReason] = {
@@ -54,6 +56,8 @@ def write_chat(request: ChatRequest, model: str, *, stream: bool = True, documen
     if request.response_format is not None:
         body["response_format"] = write_format(request.response_format)
     body |= write_sampling(request.sampling, documented=documented)
+    if request.sampling.logprobs is not None:
+        body |= {"logprobs": True, "top_logprobs": request.sampling.logprobs}
     if request.reasoning is not None:
         body |= _reasoning(request.reasoning, documented=documented)
     return body | _streaming(stream)
@@ -68,6 +72,8 @@ def write_completion(
         body["suffix"] = request.suffix
     body |= write_sampling(request.sampling, documented=documented, newest=False)
     body.setdefault("max_tokens", request.max_tokens)
+    if request.sampling.logprobs is not None:
+        body["logprobs"] = request.sampling.logprobs
     return body | _streaming(stream)
 
 
@@ -96,6 +102,7 @@ def write_message(message: Message) -> dict[str, object]:
 def write_sampling(sampling: Sampling, *, documented: bool = False, newest: bool = True) -> dict[str, object]:
     """Sampling under its OpenAI names; what is ``None`` is left out. ``newest``: ``max_completion_tokens`` where documented."""
     names = {"temperature": sampling.temperature, "top_p": sampling.top_p, "seed": sampling.seed}
+    names |= {"frequency_penalty": sampling.frequency_penalty, "presence_penalty": sampling.presence_penalty}
     names["max_completion_tokens" if documented and newest else "max_tokens"] = sampling.max_tokens
     if not documented:
         names |= {"top_k": sampling.top_k, "min_p": sampling.min_p}
@@ -153,7 +160,7 @@ class PartialCall:
     arguments: list[str] = field(default_factory=list)
 
     def whole(self) -> ToolCall:
-        return ToolCall(self.id or f"call_{secrets.token_hex(4)}", self.name, "".join(self.arguments) or "{}")
+        return ToolCall(self.id or new_id("call_", 8), self.name, "".join(self.arguments) or "{}")
 
 
 class ChatReader:
@@ -171,6 +178,9 @@ class ChatReader:
 
     def read(self, event: SseEvent) -> list[Delta]:
         """Raises what an error inside the stream means; ``ConnectionFailed`` (protocol) for an event that is not JSON."""
+        data: object
+        if event.event == "message" and (text := read_piece(event.data)):
+            return [Delta(text=text)]
         if event.data.strip() == DONE:
             self.done = True
             return []
@@ -215,7 +225,7 @@ class ChatReader:
             if reasoning:
                 deltas.append(Delta(reasoning=reasoning))
             if text:
-                deltas.append(Delta(text=text))
+                deltas.append(Delta(text=text, logprobs=read_logprobs(choice.get("logprobs"))))
             for call in _list(piece.get("tool_calls")):
                 self._tool_call(call)
         reason = choice.get("finish_reason")
@@ -276,6 +286,34 @@ def read_usage(data: Mapping[str, object]) -> Usage | None:
         prompt_seconds=_seconds(timings.get("prompt_ms")),
         completion_seconds=_seconds(timings.get("predicted_ms")),
     )
+
+
+def read_logprobs(value: object) -> tuple[Logprob, ...]:
+    """Chat's form (``content`` with alternatives), or the older one of completions (parallel lists)."""
+    if not isinstance(value, Mapping):
+        return ()
+    if content := _list(value.get("content")):
+        return tuple(
+            Logprob(*_likely(each), top=tuple(map(_likely, _list(each.get("top_logprobs"))))) for each in content
+        )
+    tokens, numbers, tops = (value.get(name) or () for name in ("tokens", "token_logprobs", "top_logprobs"))
+    if not (isinstance(tokens, list) and isinstance(numbers, list)):
+        return ()
+    others = tops if isinstance(tops, list) and len(tops) == len(tokens) else [None] * len(tokens)
+    return tuple(
+        Logprob(str(token), _float(number), _ranked(other))
+        for token, number, other in zip(tokens, numbers, others, strict=False)
+    )
+
+
+def _likely(entry: Mapping[str, object]) -> tuple[str, float]:
+    return str(entry.get("token", "")), _float(entry.get("logprob"))
+
+
+def _ranked(other: object) -> tuple[tuple[str, float], ...]:
+    if not isinstance(other, Mapping):
+        return ()
+    return tuple(sorted(((str(token), _float(number)) for token, number in other.items()), key=lambda pair: -pair[1]))
 
 
 def read_embeddings(data: Mapping[str, object], count: int) -> Vectors:
@@ -353,6 +391,10 @@ def _list(value: object) -> list[Mapping[str, object]]:
 
 def _number(value: object) -> int:
     return int(value) if isinstance(value, int | float) else 0
+
+
+def _float(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else 0.0
 
 
 def _seconds(milliseconds: object) -> float | None:

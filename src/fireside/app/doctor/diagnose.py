@@ -33,6 +33,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("models", models.offered),
 )
 DEEP: tuple[tuple[str, Check], ...] = (
+    ("privacy", privacy.audit_log),
     ("model hashes", models.hashes),
     ("self-test", machine.self_test),
     ("Ollama", ollama.answers),

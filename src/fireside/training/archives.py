@@ -1,0 +1,124 @@
+"""Source files inside the archives of one package, without unpacking them. Knows what is worth reading; nothing of what is in it.
+
+Also reads a plain folder, so that whatever lies on the disk can be mined (``--sources``).
+"""
+
+import io
+import re
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from fireside.index.languages import GRAMMARS, language_of
+from fireside.index.paths import kinds
+from fireside.training import exclusions
+
+AR_MAGIC = b"!<arch>\n"
+AR_HEADER = 60
+COPYRIGHT = re.compile(r"usr/share/doc/[^/]+/copyright")
+INSTALLED = re.compile(
+    r"^usr/(?:share/gocode/src/(?:[\w-]+\.[\w.-]+/){0,1}|share/cargo/registry/[^/]+/|lib/python3/dist-packages/|lib/ruby/vendor_ruby/"
+    r"|share/rubygems-integration/all/gems/[^/]+/|share/nodejs/|lib/nodejs/|share/php/|share/javascript/|lib/|share/)"
+)
+MAX_BYTES = 200_000
+MIN_BYTES = 200
+# Languages worth mining: those with a grammar whose documentation comments stand by what they describe.
+MINED = frozenset(GRAMMARS) - {"markdown"}
+LEFT_OUT = frozenset(("test", "generated", "vendored"))
+VENDORED = frozenset(
+    ("node_modules", "vendor", "_vendor", "vendored", "third_party", "thirdparty", "third-party", "external", "bundled")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """``path``: inside the package, without the archive's top folder."""
+
+    path: str
+    text: str
+    language: str
+
+
+def wanted(path: str, size: int) -> bool:
+    """Whether a path is source worth reading: of a mined language, neither a test nor generated nor anybody else's copy."""
+    return (
+        MIN_BYTES <= size <= MAX_BYTES
+        and language_of(path) in MINED
+        and LEFT_OUT.isdisjoint(kinds(path))
+        and VENDORED.isdisjoint(path.lower().split("/")[:-1])
+        and ".min." not in path
+        and not exclusions.path(path)
+    )
+
+
+def files(archive: Path, inside: str = "") -> Iterator[SourceFile]:
+    """The source files of an archive. ``inside``: only what lies in this folder. Unreadable members are left out."""
+    with _opened(archive) as tar:
+        for member in tar:
+            path = _inside_package(member.name, archive)
+            if not member.isfile() or not path.startswith(inside) or not wanted(path, member.size):
+                continue
+            stream = tar.extractfile(member)
+            source = _source(path, stream.read()) if stream is not None else None
+            if source is not None:
+                yield source
+
+
+def folder_files(root: Path) -> Iterator[SourceFile]:
+    """The source files under a folder, in the order of their paths."""
+    for file in sorted(root.rglob("*")):
+        path = file.relative_to(root).as_posix()
+        if file.is_file() and not file.is_symlink() and wanted(path, file.stat().st_size):
+            source = _source(path, file.read_bytes())
+            if source is not None:
+                yield source
+
+
+def copyright_text(archive: Path) -> str:
+    """The machine-readable copyright file of a Debian archive, or "" when it has none."""
+    with _opened(archive) as tar:
+        for member in tar:
+            name = member.name.removeprefix("./")
+            if (name == "debian/copyright" or COPYRIGHT.fullmatch(name)) and member.isfile():
+                stream = tar.extractfile(member)
+                return stream.read().decode("utf-8", "replace") if stream is not None else ""
+    return ""
+
+
+@contextmanager
+def _opened(archive: Path) -> Iterator[tarfile.TarFile]:
+    """A tar archive, or the one inside a binary package (``.deb``: an ``ar`` archive of tar archives)."""
+    if archive.suffix != ".deb":
+        with tarfile.open(archive) as tar:
+            yield tar
+        return
+    content, place = archive.read_bytes(), len(AR_MAGIC)
+    while place + AR_HEADER <= len(content):
+        name, size = content[place : place + 16].strip(), int(content[place + 48 : place + 58])
+        place += AR_HEADER
+        if name.startswith(b"data.tar"):
+            with tarfile.open(fileobj=io.BytesIO(content[place : place + size])) as tar:
+                yield tar
+            return
+        place += size + size % 2
+    raise tarfile.ReadError(f"{archive.name} holds no data")
+
+
+def _inside_package(name: str, archive: Path) -> str:
+    """A member's path without what only the packager put before it."""
+    path = name.removeprefix("./")
+    return INSTALLED.sub("", path) if archive.suffix == ".deb" else path.partition("/")[2]
+
+
+def _source(path: str, content: bytes) -> SourceFile | None:
+    try:
+        text = content.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
+    except UnicodeDecodeError:
+        return None
+    longest = max(map(len, text.split("\n")))
+    head = text[:1_000].lower()
+    if longest > 1_000 or "\0" in text or "@generated" in head or "do not edit" in head or "autogenerated" in head:
+        return None
+    return SourceFile(path, text, language_of(path, text))

@@ -1,0 +1,1 @@
+"""What models write when they mean a tool call, and what they write when they only show one."""
