@@ -14,8 +14,8 @@ from fireside.core.values import replace
 from fireside.index.embedder import Passage
 from fireside.index.lexical import Words, add_counts
 from fireside.training.archives import SourceFile
-from fireside.training.pairs import KINDS, mine
-from fireside.training.questions import asked
+from fireside.training.embedding.pairs import KINDS, mine
+from fireside.training.embedding.questions import asked
 
 if TYPE_CHECKING:
     import numpy as np

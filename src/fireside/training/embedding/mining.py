@@ -14,7 +14,7 @@ import orjson
 
 from fireside.training import archives, exclusions, licences
 from fireside.training.archives import SourceFile
-from fireside.training.corpus import Shard
+from fireside.training.embedding.corpus import Shard
 from fireside.training.sources import Source
 
 

@@ -5,8 +5,8 @@ import random
 import pytest
 
 from fireside.training.archives import SourceFile
-from fireside.training.pairs import mine
-from fireside.training.questions import question
+from fireside.training.embedding.pairs import mine
+from fireside.training.embedding.questions import question
 
 PYTHON = '''"""Talking to the mail server over and over again."""
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fireside.training.fit import Table
+from fireside.training.embedding.fit import Table
 
 if TYPE_CHECKING:
     import numpy as np

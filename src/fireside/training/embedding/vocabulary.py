@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fireside.index.static import Pieces
-from fireside.training.corpus import Bags, Corpus, document_frequency
+from fireside.training.embedding.corpus import Bags, Corpus, document_frequency
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING
 
 from fireside.index.static import sublinear
-from fireside.training.corpus import Bags
-from fireside.training.fit import Pairs, Table
+from fireside.training.embedding.corpus import Bags
+from fireside.training.embedding.fit import Pairs, Table
 
 if TYPE_CHECKING:
     import numpy as np

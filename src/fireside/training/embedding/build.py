@@ -14,20 +14,18 @@ import time
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
 from fireside.core.errors import FiresideError, Invalid
 from fireside.index.static import Pieces
-from fireside.training import archives, corpus, exclusions, mining, sources, vocabulary
-from fireside.training.corpus import Corpus, Shard
-from fireside.training.export import export, quantize
-from fireside.training.fit import FitSettings, Pairs, Table, fit, passage_keys
-from fireside.training.quality import ranks, summary
-
-if TYPE_CHECKING:
-    pass
+from fireside.training import archives, exclusions, sources
+from fireside.training.embedding import corpus, mining, vocabulary
+from fireside.training.embedding.corpus import Corpus, Shard
+from fireside.training.embedding.export import export, quantize
+from fireside.training.embedding.fit import FitSettings, Pairs, Table, fit, passage_keys
+from fireside.training.embedding.quality import ranks, summary
 
 STAGES = ("collect", "mine", "train", "evaluate", "quantize", "export")
 TERMS = 30_000
@@ -240,7 +238,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     given = parser.parse_args(arguments)
     given.work.mkdir(parents=True, exist_ok=True)
-    own = Path(__file__).resolve().parents[1] if given.smoke else None
+    own = Path(__file__).resolve().parents[2] if given.smoke else None
     build = Build(given.work, given.sources, given.development, own)
     try:
         write(given.work / "manifest.json", build.run(given.stage))
@@ -248,7 +246,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(f"{error.message}" + (f"\n{error.remedy}" if error.remedy else ""))
         return 1
     return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

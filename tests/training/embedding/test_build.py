@@ -8,13 +8,14 @@ import orjson
 import pytest
 
 from fireside.index import static
-from fireside.training import embedding, sources
+from fireside.training import sources
 from fireside.training.archives import SourceFile
-from fireside.training.corpus import Bags, Shard, document_frequency, load
-from fireside.training.export import export, quantize
-from fireside.training.fit import Pairs, Table, passage_keys
-from fireside.training.quality import ranks, summary
-from fireside.training.vocabulary import choose, mapped
+from fireside.training.embedding import build
+from fireside.training.embedding.corpus import Bags, Shard, document_frequency, load
+from fireside.training.embedding.export import export, quantize
+from fireside.training.embedding.fit import Pairs, Table, passage_keys
+from fireside.training.embedding.quality import ranks, summary
+from fireside.training.embedding.vocabulary import choose, mapped
 
 CODE = '''
 def wait_before_retry(tries):
@@ -102,21 +103,21 @@ def test_what_is_exported_is_what_the_runtime_reads(tmp_path):
 
 
 def test_the_same_packages_are_held_out_everywhere():
-    assert embedding.held_out("commons-io", 24)
-    assert not embedding.held_out("rails", 24)
+    assert build.held_out("commons-io", 24)
+    assert not build.held_out("rails", 24)
 
 
 def test_a_stage_that_is_done_is_not_done_again(tmp_path, capsys):
-    for stage in embedding.STAGES:
+    for stage in build.STAGES:
         (tmp_path / f"{stage}.json").write_bytes(orjson.dumps({"seconds": 1}))
-    assert embedding.main(["build", "--work", str(tmp_path)]) == 0
-    assert capsys.readouterr().err.count("done before") == len(embedding.STAGES)
+    assert build.main(["build", "--work", str(tmp_path)]) == 0
+    assert capsys.readouterr().err.count("done before") == len(build.STAGES)
     assert orjson.loads((tmp_path / "manifest.json").read_bytes())["train"] == {"seconds": 1}
 
 
 def test_without_any_archive_mining_says_what_to_do(tmp_path, capsys):
     (tmp_path / "collect.json").write_bytes(b"{}")
-    assert embedding.main(["build", "--work", str(tmp_path), "--sources", str(tmp_path / "none")]) == 1
+    assert build.main(["build", "--work", str(tmp_path), "--sources", str(tmp_path / "none")]) == 1
     assert "run the stage collect first" in capsys.readouterr().err
 
 
@@ -141,9 +142,9 @@ def test_nothing_of_the_training_is_loaded_by_a_search():
 @pytest.mark.train
 @pytest.mark.slow
 def test_all_stages_run_offline_on_our_own_sources_and_learn_something(tmp_path):
-    assert embedding.main(["build", "--work", str(tmp_path), "--smoke"]) == 0
+    assert build.main(["build", "--work", str(tmp_path), "--smoke"]) == 0
     done = orjson.loads((tmp_path / "manifest.json").read_bytes())
-    assert list(done) == list(embedding.STAGES)
+    assert list(done) == list(build.STAGES)
     # Guessing among a room's passages would reach less than a tenth.
     assert done["evaluate"]["ndcg10"] > 0.2
     assert abs(done["quantize"]["ndcg10"] - done["evaluate"]["ndcg10"]) < 0.02

@@ -16,7 +16,7 @@ from fireside.index.lexical import PART
 from fireside.index.parse import parse
 from fireside.index.symbols import COMMENT_LINE, COMMENT_MARK, Definition, definitions
 from fireside.training.archives import SourceFile
-from fireside.training.questions import question
+from fireside.training.embedding.questions import question
 
 if TYPE_CHECKING:
     from tree_sitter import Node

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from fireside.index.static import sublinear
-from fireside.training.corpus import Bags
+from fireside.training.embedding.corpus import Bags
 
 if TYPE_CHECKING:
     import numpy as np

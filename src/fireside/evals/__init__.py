@@ -1,0 +1,1 @@
+"""Measure a model, an engine or the whole of Fireside on tasks with known answers."""

@@ -1,0 +1,1 @@
+"""The embedding that comes with Fireside: how it is made."""

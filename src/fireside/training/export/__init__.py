@@ -1,0 +1,1 @@
+"""A checkpoint or an adapter as GGUF files, quantized and proven equal."""

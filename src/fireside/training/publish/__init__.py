@@ -1,0 +1,1 @@
+"""What was made, in the store, with its card and its share of the requests."""

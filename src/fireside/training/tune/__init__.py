@@ -1,0 +1,1 @@
+"""An adapter trained on a model that is there: LoRA and QLoRA."""
