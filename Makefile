@@ -4,12 +4,13 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: run test test-slow test-hf test-extras test-team test-clients lint format bench bench-gateway bench-retrieval lock clean install dev hf extras team
+.PHONY: run test test-slow test-hf test-train test-extras test-team test-clients lint format bench bench-gateway bench-retrieval lock clean install dev hf train extras team
 .DEFAULT_GOAL := run
 
 install: $(VENV)/.installed ## the package and nothing else
 dev: $(VENV)/.dev           ## and what tests and lint need
 hf: $(VENV)/.hf             ## and torch and transformers (over 1 GB)
+train: $(VENV)/.train       ## and what `fireside train` stands on: peft, trl, datasets (another 400 MB)
 extras: $(VENV)/.extras     ## and ChromaDB and Ray (about 1 GB)
 team: $(VENV)/.team         ## and smg; PostgreSQL, Redis and nginx come from the system
 
@@ -34,6 +35,11 @@ $(VENV)/.hf: $(VENV)/.dev requirements/hf.txt
 	@$(PIP) install --require-hashes --no-deps -r requirements/hf.txt
 	@touch $@
 
+$(VENV)/.train: $(VENV)/.hf requirements/train.txt
+	@echo "installing peft, trl, datasets and what else trains ..."
+	@$(PIP) install --require-hashes --no-deps -r requirements/train.txt
+	@touch $@
+
 $(VENV)/.extras: $(VENV)/.dev requirements/extras.txt
 	@echo "installing ChromaDB and Ray ..."
 	@$(PIP) install --require-hashes -r requirements/extras.txt
@@ -55,9 +61,12 @@ test-slow: dev
 	@$(BIN)/python -m pytest -m "slow and not hf and not train and not chroma and not ray and not clients and not team"
 
 test-hf: hf
-	@$(BIN)/python -m pytest -m "hf or train"
+	@$(BIN)/python -m pytest -m "hf and not ray"
 
-test-extras: extras
+test-train: train
+	@$(BIN)/python -m pytest -n auto -m "train and not ray"
+
+test-extras: extras train
 	@$(BIN)/python -m pytest -m "chroma or ray"
 
 test-team: team ## several processes and machines: needs apt-get install postgresql redis-server nginx-light (or your system's)

@@ -11,3 +11,12 @@ compile dev.in -o dev.txt
 compile hf.in -o hf.txt
 compile extras.in -o extras.txt
 compile team.in -o team.txt
+# torch again by itself, and what its GPU builds bring
+compile --constraint torch.in train.in -o train.txt
+"$bin/python" - train.txt <<'END'
+import re, sys
+from pathlib import Path
+place = Path(sys.argv[1])
+blocks = re.split(r"(?m)^(?=[a-z0-9])", place.read_text())
+place.write_text("".join(block for block in blocks if not re.match(r"(torch|triton|nvidia|cuda)[-=]", block)))
+END

@@ -2,8 +2,9 @@
 
 A stage works in a folder of its own, ``WORK/NAME/``. Its manifest, ``WORK/NAME.json``, is written last and atomically: a stage is done or
 it is not. The manifest carries a fingerprint of everything the result depends on (settings, seed, what the stage itself read, and the
-fingerprints of the stages before it), so that a rerun skips what is done and does again what changed. Half a stage left by Ctrl-C or kill
--9 bears its fingerprint in ``WORK/NAME/.unfinished``: the same stage goes on with it, another one clears it away. Knows no particular stage.
+fingerprints of the stages before it), so that a rerun skips what is done and does again what changed. Half a stage left by Ctrl-C or
+kill -9 bears its fingerprint in ``WORK/NAME/.unfinished``: the same stage goes on with it, another one clears it away. Knows no particular
+stage.
 """
 
 import hashlib
@@ -32,7 +33,7 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """How far a stage is. ``done``, ``total`` in ``unit`` (files, tokens, steps, seconds); ``total`` 0 while unknown. ``note``: one line."""
+    """How far a stage is. ``done``, ``total`` in ``unit`` (files, tokens, seconds); ``total`` 0 while unknown. ``note``: one line."""
 
     stage: str
     done: float
@@ -61,7 +62,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """``memory``: bytes that are free now; ``disk``: bytes free where the work is; ``gpus``: bytes of each; ``bf16``: whether it is fast."""
+    """``memory``: bytes free now; ``disk``: bytes free where the work is; ``gpus``: bytes of each; ``bf16``: whether it is fast."""
 
     cores: int
     memory: int

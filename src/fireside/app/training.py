@@ -1,0 +1,144 @@
+"""Runs of training, put together: a recipe's stages with the store, the settings and the engines they need.
+
+The only place where the training meets the rest of the house. What a stage does is its own matter.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fireside.app.settings import Settings, load_config
+from fireside.config.layers import Config
+from fireside.config.notation import join_key
+from fireside.config.paths import Paths
+from fireside.core.errors import Invalid
+from fireside.gateway.experiments import Changes
+from fireside.models.store import ModelStore
+from fireside.training.judge import Eval
+from fireside.training.pipeline import Pipeline
+from fireside.training.recipe import STAGES, Recipe
+from fireside.training.stages import Facts, Report, Stage
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """What of the house a run may use. ``store`` and ``config`` of a smoke run are not the user's."""
+
+    config: Config[Settings]
+    paths: Paths
+    store: ModelStore
+    environ: Mapping[str, str]
+    root: Path | None
+
+    def configure(self, changes: Changes) -> None:
+        """Write them into the user's own file; a running server takes them over from there."""
+        for path, value in changes.items():
+            if value is None:
+                self.config.unset(join_key(path), layer="user")
+            else:
+                self.config.set(join_key(path), value, layer="user")
+
+
+def build_pipeline(
+    recipe: Recipe,
+    *,
+    only: Sequence[str] | None = None,
+    work: Path | None = None,
+    smoke: bool = False,
+    environ: Mapping[str, str],
+    flags: Mapping[str, object],
+    root: Path | None = None,
+) -> Pipeline:
+    """The stages of a recipe that have a table, or those of them in ``only``. Reads settings; starts nothing."""
+    paths = Paths.from_environment(environ)
+    folder = (
+        work or (Path(recipe.work).expanduser() if recipe.work else work_folder(recipe.name, environ, smoke=smoke))
+    ).absolute()
+    own = dict(environ) | {"FIRESIDE_HOME": str(folder / "home")} if smoke else environ
+    house = House(
+        load_config(root, own, flags),
+        Paths.from_environment(own),
+        ModelStore(_models(paths, folder, smoke=smoke)),
+        own,
+        root,
+    )
+    wanted = [name for name in STAGES if name in recipe.stages and (only is None or name in only)]
+    stages = [BUILDERS[name](recipe, house) for name in wanted]
+    return Pipeline(stages, folder, seed=recipe.seed, smoke=smoke)
+
+
+def work_folder(name: str, environ: Mapping[str, str], *, smoke: bool = False) -> Path:
+    """Where the run of a recipe works when nobody says where."""
+    paths = Paths.from_environment(environ)
+    return paths.cache / "training-smoke" / name if smoke else paths.data / "training" / name
+
+
+def _models(paths: Paths, folder: Path, *, smoke: bool) -> Path:
+    return folder / "home" / "data" / "models" if smoke else paths.data / "models"
+
+
+def _collect(recipe: Recipe, house: House) -> Stage:
+    from fireside.training.collect.stage import Collect
+
+    assert recipe.collect is not None
+    return Collect(recipe.collect)
+
+
+def _prepare(recipe: Recipe, house: House) -> Stage:
+    from fireside.training.prepare.stage import Prepare
+
+    assert recipe.prepare is not None
+    return Prepare(recipe.prepare)
+
+
+def _pretrain(recipe: Recipe, house: House) -> Stage:
+    from fireside.training.pretrain.stage import Pretrain
+
+    assert recipe.pretrain is not None
+    return Pretrain(recipe.pretrain)
+
+
+def _tune(recipe: Recipe, house: House) -> Stage:
+    from fireside.training.tune.stage import Tune
+
+    assert recipe.tune is not None
+    return Tune(recipe.tune)
+
+
+def _export(recipe: Recipe, house: House) -> Stage:
+    from fireside.training.export.stage import Export
+
+    assert recipe.export is not None
+    return Export(recipe.export)
+
+
+def _quantize(recipe: Recipe, house: House) -> Stage:
+    from fireside.training.export.quantizing import Quantize
+
+    assert recipe.quantize is not None
+    return Quantize(recipe.quantize)
+
+
+def _eval(recipe: Recipe, house: House) -> Stage:
+    assert recipe.eval is not None
+    return Eval(recipe.eval, _Judge(house))
+
+
+def _publish(recipe: Recipe, house: House) -> Stage:
+    from fireside.training.publish.stage import Publish
+
+    assert recipe.publish is not None
+    return Publish(recipe.publish, store=house.store, settings=house.config.settings, configure=house.configure)
+
+
+BUILDERS: Mapping[str, Callable[[Recipe, House], Stage]] = {
+    "collect": _collect,
+    "prepare": _prepare,
+    "pretrain": _pretrain,
+    "tune": _tune,
+    "export": _export,
+    "quantize": _quantize,
+    "eval": _eval,
+    "publish": _publish,
+}
