@@ -1,0 +1,173 @@
+"""Holes in files: what is hidden, who fills it, and how an answer is compared with what stood there.
+
+Shared by the suites that hide lines and those that hide syntax nodes. Knows completions and texts; not how cases are chosen.
+"""
+
+import math
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from fireside.core.requests import CompletionRequest, Priority, Sampling
+from fireside.core.streams import closing
+from fireside.evals.suite import Case, Outcome, Subject
+from fireside.evals.syntax import parses
+
+PREFIX_LIMIT = 12_000
+SUFFIX_LIMIT = 4_000
+WORD = re.compile(r"\s*(\w+|[^\w\s]+)")
+THRESHOLDS = (0.3, 0.5, 0.7, 0.9)
+
+
+@dataclass(frozen=True, slots=True)
+class Hole(Case):
+    """``text[start:end]`` is hidden. ``path``: relative; ``folder``: where the file is, for rivals that know the project."""
+
+    path: str = ""
+    folder: str = ""
+    language: str = ""
+    text: str = ""
+    start: int = 0
+    end: int = 0
+
+    @property
+    def prefix(self) -> str:
+        return self.text[: self.start]
+
+    @property
+    def suffix(self) -> str:
+        return self.text[self.end :]
+
+    @property
+    def target(self) -> str:
+        return self.text[self.start : self.end]
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """``text``: to be inserted; "" when nothing is offered. ``confidence``: from 0 to 1, ``None`` where it is not told."""
+
+    text: str
+    confidence: float | None = None
+
+
+class Completer(Protocol):
+    """Somebody who fills holes: a rival of the model."""
+
+    async def __call__(self, hole: Hole, /) -> Filled: ...
+
+
+async def fills(subject: Subject) -> bool:
+    """Whether the subject has a model that fills in code; where it has none, only the rivals are measured."""
+    return await subject.card_for(subject.model, needs=frozenset(("fim",))) is not None
+
+
+async def ask(subject: Subject, hole: Hole, *, max_tokens: int, line: bool) -> Filled:
+    """The model's answer, as it comes. ``line``: only up to the end of the line.
+
+    The confidence is the mean probability of a token: exp of the mean log-probability, where the engine tells it.
+    """
+    request = CompletionRequest(
+        prefix=hole.prefix[-PREFIX_LIMIT:],
+        suffix=hole.suffix[:SUFFIX_LIMIT],
+        path=hole.path,
+        model=subject.model,
+        max_tokens=max_tokens,
+        sampling=Sampling(temperature=0.0, seed=1, logprobs=1),
+        priority=Priority.TYPING,
+    )
+    written, logs = "", list[float]()
+    async with closing(subject.complete(request)) as deltas:
+        async for delta in deltas:
+            written += delta.text
+            logs += [token.logprob for token in delta.logprobs]
+            if line and "\n" in written:
+                break
+    text = written.partition("\n")[0].rstrip() if line else written
+    return Filled(text, math.exp(sum(logs) / len(logs)) if logs else None)
+
+
+async def compare(
+    hole: Hole, fillers: Mapping[str, Completer], *, whole: bool
+) -> dict[str, tuple[dict[str, float], Filled]]:
+    """Each filler's scores on the hole, and its answer, with its time in ms. ``whole``: blanks at line ends do not matter."""
+    found: dict[str, tuple[dict[str, float], Filled]] = {}
+    for name, filler in fillers.items():
+        begun = time.perf_counter()
+        filled = await filler(hole)
+        seconds = time.perf_counter() - begun
+        found[name] = {**judge(hole, filled, whole=whole), "ms": 1000 * seconds}, filled
+    return found
+
+
+def outcome_of(hole: Hole, found: Mapping[str, tuple[dict[str, float], Filled]], subject: str) -> Outcome:
+    """One outcome: the subject's scores as its own, all others as rivals."""
+    own, filled = found.get(subject, ({}, Filled("")))
+    return Outcome(
+        hole.id,
+        own,
+        own.get("ms", 0.0) / 1000,
+        "" if not own or own["exact"] else f"wanted {_shown(hole.target)}, got {_shown(filled.text)}",
+        group=hole.group,
+        rivals={name: scores for name, (scores, _) in found.items() if name != subject},
+    )
+
+
+def judge(hole: Hole, filled: Filled, *, whole: bool) -> dict[str, float]:
+    """exact, first word, saved and typed (characters), offered, parses (of what is offered), and the same above each confidence."""
+    wanted, text = hole.target, filled.text
+    exact = _plain(text) == _plain(wanted) if whole else text.rstrip() == wanted.rstrip()
+    scores: dict[str, float] = {
+        "exact": float(exact),
+        "first word": float(_first(text) == _first(wanted) != ""),
+        "saved": float(_shared(text, wanted)),
+        "typed": float(len(wanted)),
+        "offered": float(bool(text)),
+    }
+    if text:
+        scores["right when offered"] = float(exact)
+        valid = parses(hole.prefix, text, hole.suffix, hole.language, original=hole.text)
+        if valid is not None:
+            scores["parses"] = float(valid)
+    if filled.confidence is not None:
+        for threshold in THRESHOLDS:
+            shown = bool(text) and filled.confidence >= threshold
+            scores[f"offered at {threshold}"] = float(shown)
+            if shown:
+                scores[f"right at {threshold}"] = float(exact)
+    elif not text:
+        # Who offers nothing offers nothing at any confidence either.
+        scores |= {f"offered at {threshold}": 0.0 for threshold in THRESHOLDS}
+    return scores
+
+
+def likeness(text: str, wanted: str) -> float:
+    """How alike two texts are, from 0 to 1: Ratcliff and Obershelp's, as ``difflib`` has it."""
+    from difflib import SequenceMatcher
+
+    return SequenceMatcher(None, text, wanted, autojunk=False).ratio()
+
+
+def _plain(text: str) -> str:
+    return "\n".join(line.rstrip() for line in text.strip().split("\n"))
+
+
+def _first(text: str) -> str:
+    found = WORD.match(text)
+    return found[1] if found else ""
+
+
+def _shared(text: str, wanted: str) -> int:
+    """Characters at the beginning that need not be typed."""
+    count = 0
+    for mine, theirs in zip(text, wanted, strict=False):
+        if mine != theirs:
+            break
+        count += 1
+    return count
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 60 else text[:59] + "…")
