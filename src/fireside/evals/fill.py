@@ -132,6 +132,7 @@ def judge(hole: Hole, filled: Filled, *, whole: bool) -> dict[str, float]:
         if valid is not None:
             scores["parses"] = float(valid)
     if filled.confidence is not None:
+        scores["confidence"] = filled.confidence
         for threshold in THRESHOLDS:
             shown = bool(text) and filled.confidence >= threshold
             scores[f"offered at {threshold}"] = float(shown)

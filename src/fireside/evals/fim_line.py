@@ -69,14 +69,14 @@ def line_scores(outcomes: Sequence[Outcome]) -> tuple[Score, ...]:
     """What both kinds of holes are scored by. Empty where nobody was asked."""
     if not any(outcome.scores or outcome.failed for outcome in outcomes):
         return ()
+    told = any("confidence" in outcome.scores for outcome in outcomes)
     thresholds = [
         score
-        for threshold in THRESHOLDS
+        for threshold in (THRESHOLDS if told else ())
         for score in (
             share(f"offered at {threshold}", outcomes, better="neither"),
             share(f"right at {threshold}", outcomes),
         )
-        if score.n
     ]
     return (
         share("exact", outcomes),

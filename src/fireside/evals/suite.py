@@ -7,7 +7,7 @@ no particular suite, draws nothing and writes nothing.
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -102,7 +102,8 @@ class Suite(Protocol):
 class Result(msgspec.Struct, frozen=True, kw_only=True):
     """One suite measured on one subject. ``settings``, ``hardware``, ``card``, ``versions``: what is needed to measure it again.
 
-    ``rivals``: name -> scores on the same cases. ``asked``: cases there were; fewer outcomes when it was ``stopped``.
+    ``rivals``: name -> scores on the same cases. ``asked``: cases there were; fewer outcomes when it was ``stopped``. ``config``,
+    ``material``: digests of how it was asked, and of the cases word for word.
     """
 
     suite: str
@@ -120,6 +121,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     hardware: dict[str, Any] = {}
     versions: dict[str, str] = {}
     config: str = ""
+    material: str = ""
     stopped: bool = False
     parallel: int = 1
     format: int = FORMAT
@@ -157,25 +159,51 @@ async def measure(
         raise Invalid(f"the suite {suite.name} has no cases here", remedy="name other sources: --from DIR")
     begun = time.perf_counter()
     done, stopped = await _all(suite, subject, cases, max(1, parallel), report)
-    card = await _card(subject)
-    facts = {**(settings or {}), "cases": len(cases), "first": cases[0].id, "last": cases[-1].id}
+    return await result_of(
+        suite,
+        subject,
+        cases,
+        done,
+        seed=seed,
+        seconds=time.perf_counter() - begun,
+        settings=settings,
+        stopped=stopped,
+        parallel=parallel,
+    )
+
+
+async def result_of(
+    suite: Suite,
+    subject: Subject,
+    cases: Sequence[Case],
+    done: Mapping[str, Outcome],
+    *,
+    seed: int,
+    seconds: float,
+    settings: Mapping[str, Any] | None = None,
+    stopped: bool = False,
+    parallel: int = 1,
+) -> Result:
+    """What the outcomes (by case, wherever they came from) amount to."""
+    facts = {**(settings or {}), "cases": len(cases)}
     outcomes = tuple(done[case.id] for case in cases if case.id in done)
     return Result(
         suite=suite.name,
         subject=subject.name,
         model=subject.model,
-        scores=suite.score(outcomes),
+        scores=scored(suite, outcomes),
         rivals=scores_of_rivals(suite, outcomes),
         outcomes=outcomes,
         asked=len(cases),
         seed=seed,
-        seconds=round(time.perf_counter() - begun, 3),
+        seconds=round(seconds, 3),
         finished=time.time(),
-        card=card_facts(card),
+        card=card_facts(await _card(subject)),
         settings=facts,
         hardware=hardware(),
         versions=versions(),
-        config=digest(suite.name, subject.model, facts, [case.id for case in cases]),
+        config=digest(suite.name, subject.model, facts, seed),
+        material=digest(*(_told(case) for case in cases)),
         stopped=stopped,
         parallel=parallel,
     )
@@ -184,7 +212,12 @@ async def measure(
 def scores_of_rivals(suite: Suite, outcomes: Sequence[Outcome]) -> dict[str, tuple[Score, ...]]:
     """The same scores of everybody else who was asked on the way."""
     names = dict.fromkeys(name for outcome in outcomes for name in outcome.rivals)
-    return {name: suite.score([of_rival(outcome, name) for outcome in outcomes]) for name in names}
+    return {name: scored(suite, [of_rival(outcome, name) for outcome in outcomes]) for name in names}
+
+
+def scored(suite: Suite, outcomes: Sequence[Outcome]) -> tuple[Score, ...]:
+    """The suite's scores, but for those that stand on no case at all."""
+    return tuple(score for score in suite.score(outcomes) if score.n)
 
 
 def of_rival(outcome: Outcome, name: str) -> Outcome:
@@ -234,6 +267,11 @@ async def _all(
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
     return done, False
+
+
+def _told(case: Case) -> dict[str, object]:
+    """The case but for where it lay on this machine."""
+    return {one.name: getattr(case, one.name) for one in fields(case) if one.name != "folder"}
 
 
 async def _card(subject: Subject) -> ModelCard | None:
