@@ -10,13 +10,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from fireside.core.errors import ContextTooLong, FiresideError
 from fireside.core.requests import CompletionRequest, Priority, Sampling
 from fireside.core.streams import closing
-from fireside.evals.suite import Case, Outcome, Subject
+from fireside.evals.suite import HOPELESS, Case, Outcome, Subject
 from fireside.evals.syntax import parses
+from fireside.models.card import ModelCard
 
 PREFIX_LIMIT = 12_000
 SUFFIX_LIMIT = 4_000
+LEAST_ROOM = 200
+# Characters of code to a token, on the safe side.
+CHARACTERS = 2.5
 WORD = re.compile(r"\s*(\w+|[^\w\s]+)")
 THRESHOLDS = (0.3, 0.5, 0.7, 0.9)
 
@@ -61,7 +66,11 @@ class Completer(Protocol):
 
 async def fills(subject: Subject) -> bool:
     """Whether the subject has a model that fills in code; where it has none, only the rivals are measured."""
-    return await subject.card_for(subject.model, needs=frozenset(("fim",))) is not None
+    return await _card(subject) is not None
+
+
+async def _card(subject: Subject) -> ModelCard | None:
+    return await subject.card_for(subject.model, needs=frozenset(("fim",)))
 
 
 async def ask(subject: Subject, hole: Hole, *, max_tokens: int, line: bool) -> Filled:
@@ -69,9 +78,22 @@ async def ask(subject: Subject, hole: Hole, *, max_tokens: int, line: bool) -> F
 
     The confidence is the mean probability of a token: exp of the mean log-probability, where the engine tells it.
     """
+    card = await _card(subject)
+    room = min(PREFIX_LIMIT + SUFFIX_LIMIT, _characters(card, max_tokens))
+    while True:
+        try:
+            return await _asked(subject, hole, room, max_tokens, line=line)
+        except ContextTooLong:
+            # An estimate of characters per token may be wrong; the engine has counted.
+            room //= 2
+            if room < LEAST_ROOM:
+                raise
+
+
+async def _asked(subject: Subject, hole: Hole, room: int, max_tokens: int, *, line: bool) -> Filled:
     request = CompletionRequest(
-        prefix=hole.prefix[-PREFIX_LIMIT:],
-        suffix=hole.suffix[:SUFFIX_LIMIT],
+        prefix=hole.prefix[-room * 3 // 4 :],
+        suffix=hole.suffix[: room // 4],
         path=hole.path,
         model=subject.model,
         max_tokens=max_tokens,
@@ -89,14 +111,29 @@ async def ask(subject: Subject, hole: Hole, *, max_tokens: int, line: bool) -> F
     return Filled(text, math.exp(sum(logs) / len(logs)) if logs else None)
 
 
+def _characters(card: ModelCard | None, max_tokens: int) -> int:
+    """How much around the hole fits in the model's context, estimated."""
+    window = card.context_window if card is not None else 0
+    return max(LEAST_ROOM, int((window - max_tokens) * CHARACTERS)) if window else PREFIX_LIMIT + SUFFIX_LIMIT
+
+
 async def compare(
     hole: Hole, fillers: Mapping[str, Completer], *, whole: bool
 ) -> dict[str, tuple[dict[str, float], Filled]]:
-    """Each filler's scores on the hole, and its answer, with its time in ms. ``whole``: blanks at line ends do not matter."""
+    """Each filler's scores on the hole, and its answer, with its time in ms. ``whole``: blanks at line ends do not matter.
+
+    Who fails has no scores, and the reason as its answer; a failure that is nobody's alone (nothing answers there) is raised.
+    """
     found: dict[str, tuple[dict[str, float], Filled]] = {}
     for name, filler in fillers.items():
         begun = time.perf_counter()
-        filled = await filler(hole)
+        try:
+            filled = await filler(hole)
+        except FiresideError as error:
+            if error.kind in HOPELESS:
+                raise
+            found[name] = {}, Filled(f"{error.kind}: {error.message}")
+            continue
         seconds = time.perf_counter() - begun
         found[name] = {**judge(hole, filled, whole=whole), "ms": 1000 * seconds}, filled
     return found
@@ -105,11 +142,14 @@ async def compare(
 def outcome_of(hole: Hole, found: Mapping[str, tuple[dict[str, float], Filled]], subject: str) -> Outcome:
     """One outcome: the subject's scores as its own, all others as rivals."""
     own, filled = found.get(subject, ({}, Filled("")))
+    failed = subject in found and not own
+    detail = "" if not own or own["exact"] else f"wanted {_shown(hole.target)}, got {_shown(filled.text)}"
     return Outcome(
         hole.id,
         own,
         own.get("ms", 0.0) / 1000,
-        "" if not own or own["exact"] else f"wanted {_shown(hole.target)}, got {_shown(filled.text)}",
+        " ".join(filled.text.split()) if failed else detail,
+        failed=failed,
         group=hole.group,
         rivals={name: scores for name, (scores, _) in found.items() if name != subject},
     )

@@ -75,16 +75,16 @@ def line_scores(outcomes: Sequence[Outcome]) -> tuple[Score, ...]:
         for threshold in (THRESHOLDS if told else ())
         for score in (
             share(f"offered at {threshold}", outcomes, better="neither"),
-            share(f"right at {threshold}", outcomes),
+            share(f"right at {threshold}", outcomes, failed=None),
         )
     ]
     return (
         share("exact", outcomes),
         share("first word", outcomes),
         ratio("characters saved", outcomes, "saved", "typed"),
-        share("parses", outcomes),
+        share("parses", outcomes, failed=None),
         share("offered", outcomes, better="neither"),
-        share("right when offered", outcomes),
+        share("right when offered", outcomes, failed=None),
         *thresholds,
         quantile("p50", outcomes, 0.5, key="ms"),
         quantile("p95", outcomes, 0.95, key="ms"),

@@ -96,7 +96,8 @@ class FimSyntax:
         fillers = {MODEL: model, **self._rivals} if await fills(subject) else self._rivals
         found = await compare(case, fillers, whole=True)
         for scores, filled in found.values():
-            scores["alike"] = likeness(filled.text.strip(), case.target.strip())
+            if scores:
+                scores["alike"] = likeness(filled.text.strip(), case.target.strip())
         return outcome_of(case, found, MODEL)
 
     def score(self, outcomes: Sequence[Outcome]) -> tuple[Score, ...]:
@@ -106,7 +107,7 @@ class FimSyntax:
         return (
             share("exact", outcomes),
             mean("edit similarity", outcomes, key="alike", unit="%", scale=100.0),
-            share("parses", outcomes),
+            share("parses", outcomes, failed=None),
             share("offered", outcomes, better="neither"),
             *(replace(share("exact", _of(group, outcomes)), name=f"exact: {group}") for group in groups),
             quantile("p50", outcomes, 0.5, key="ms"),

@@ -1,6 +1,6 @@
 """Every suite by its name, loaded when it is asked for."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from types import MappingProxyType
 from typing import Any, cast
@@ -26,8 +26,14 @@ USUAL = ("fim-line", "fim-syntax", "latency")
 
 def suite(name: str, **options: Any) -> Suite:
     """A suite ready to run. ``options``: what its constructor takes. Raises ``Invalid`` for a name there is not."""
-    if name not in SUITES:
-        raise Invalid(f"there is no suite {name!r}", remedy=f"one of: {', '.join(SUITES)}")
+    check((name,))
     module, _, attribute = SUITES[name].partition(":")
     made = getattr(import_module(f"fireside.evals.{module}"), attribute)
     return cast(Suite, made(**options))
+
+
+def check(names: Sequence[str]) -> None:
+    """Raises ``Invalid`` for a name there is not."""
+    for name in names:
+        if name not in SUITES:
+            raise Invalid(f"there is no suite {name!r}", remedy=f"one of: {', '.join(SUITES)}")

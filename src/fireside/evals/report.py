@@ -26,9 +26,13 @@ def write(results: Sequence[Result], folder: Path) -> None:
 
     with disk_errors("writing the results"):
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / JSON, msgspec.json.format(msgspec.json.encode(Report(results=tuple(results)))))
+        write_atomically(folder / JSON, as_json_text(results).encode())
         write_atomically(folder / MARKDOWN, markdown(results).encode())
         write_atomically(folder / PAGE, page(results).encode())
+
+
+def as_json_text(results: Sequence[Result]) -> str:
+    return msgspec.json.format(msgspec.json.encode(Report(results=tuple(results)))).decode()
 
 
 def read(path: Path) -> tuple[Result, ...]:

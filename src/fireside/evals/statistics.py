@@ -15,12 +15,14 @@ RESAMPLES = 2_000
 BLOCK = 2_000_000
 
 
-def share(name: str, outcomes: Sequence[Outcome], *, key: str = "", better: Better = "higher") -> Score:
-    """How many % of the cases that have ``key`` (else ``name``) got it; a failed case counts as 0.
+def share(
+    name: str, outcomes: Sequence[Outcome], *, key: str = "", better: Better = "higher", failed: float | None = 0.0
+) -> Score:
+    """How many % of the cases that have ``key`` (else ``name``) got it. ``failed``: what a failed case counts; ``None``: not at all.
 
     Interval: Wilson, "Probable inference" (JASA 1927). For parts of 1 instead of yes and no it is a little wide, never too narrow.
     """
-    values = values_of(key or name, outcomes, failed=0.0)
+    values = values_of(key or name, outcomes, failed=failed)
     if not values:
         return Score(name, math.nan, math.nan, math.nan, 0, "%", better)
     n, mean = len(values), sum(values) / len(values)
