@@ -8,17 +8,25 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
+from fireside.app.evaluation import Wanted, measure_suites, opened
 from fireside.app.settings import Settings, load_config
 from fireside.config.layers import Config
 from fireside.config.notation import join_key
 from fireside.config.paths import Paths
-from fireside.core.errors import Invalid
+from fireside.evals.compare import compare
+from fireside.evals.fim_line import FimLine, ships
+from fireside.evals.registry import check
+from fireside.evals.report import write
+from fireside.evals.suite import CaseSettings, Result
+from fireside.evals.suite import Step as Progress
 from fireside.gateway.experiments import Changes
 from fireside.models.store import ModelStore
 from fireside.training.judge import Eval
 from fireside.training.pipeline import Pipeline
 from fireside.training.recipe import STAGES, Recipe
-from fireside.training.stages import Facts, Report, Stage
+from fireside.training.stages import Facts, Report, Stage, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +80,52 @@ def work_folder(name: str, environ: Mapping[str, str], *, smoke: bool = False) -
     """Where the run of a recipe works when nobody says where."""
     paths = Paths.from_environment(environ)
     return paths.cache / "training-smoke" / name if smoke else paths.data / "training" / name
+
+
+class _Judge:
+    """The stage ``eval``'s way to the suites: the model file runs in the embedded engine, as it would when it is shipped."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+
+    def __call__(
+        self,
+        model: Path,
+        adapter: Path | None,
+        *,
+        suites: tuple[str, ...],
+        sources: tuple[Path, ...],
+        cases: int,
+        seed: int,
+        against: str,
+        folder: Path,
+        report: Report,
+    ) -> Facts:
+        check(suites)
+        settings = CaseSettings(sources=tuple(str(source) for source in sources), cases=cases, seed=seed)
+
+        def tell(step: Progress) -> None:
+            report(Step("eval", step.done, step.total, "cases", step.suite))
+
+        async def measured(wanted: Wanted) -> list[Result]:
+            async with opened(wanted, root=self._house.root, environ=self._house.environ) as bench:
+                return await measure_suites(bench, suites, settings, parallel=1, report=tell)
+
+        results = asyncio.run(measured(Wanted(file=model, adapter=adapter)))
+        write(results, folder)
+        facts: Facts = {}
+        for result in results:
+            facts |= {f"{result.suite} {score.name}": score.value for score in result.scores}
+            for rival, scores in result.rivals.items():
+                facts |= {f"{result.suite} {score.name} of {rival}": score.value for score in scores}
+            if result.suite == FimLine.name:
+                facts["passes_the_gate"] = ships(result).ships
+        if against:
+            others = asyncio.run(measured(Wanted(model=against)))
+            write(others, folder / "against")
+            told = [msgspec.to_builtins(compare(other, result)) for other, result in zip(others, results, strict=True)]
+            facts["against"] = {"model": against, "comparisons": told}
+        return facts
 
 
 def _models(paths: Paths, folder: Path, *, smoke: bool) -> Path:

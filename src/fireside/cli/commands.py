@@ -62,6 +62,10 @@ GROUPS: Mapping[str, Mapping[str, Entry]] = MappingProxyType(
                 "audit:audit_command", "See who used your server for what; check that nobody changed the log"
             ),
         },
+        "Your own model": {
+            "train": Entry("train:train_command", "Make a model of your own, or fit one to this repository"),
+            "eval": Entry("evals:eval_command", "Measure a model, and compare two"),
+        },
         "Set up": {
             "models": Entry("models:models_command", "List, add, pull and choose models"),
             "config": Entry("configure:config_command", "Show and change settings"),

@@ -149,7 +149,7 @@ def show_command(work: Path, as_json: bool) -> None:
     if not found:
         raise Invalid(f"{folder} holds no run", remedy="name the folder given as --work, or a recipe that has run")
     if as_json:
-        print_json([msgspec.to_builtins(one) for one in found])
+        print_json({"stages": [msgspec.to_builtins(one) for one in found]})
         return
     for manifest in found:
         _print_manifest(manifest, fresh=True)
@@ -225,7 +225,7 @@ def _go(
     if as_json:
         import msgspec
 
-        print_json([msgspec.to_builtins(one.manifest) | {"fresh": one.fresh} for one in done])
+        print_json({"stages": [msgspec.to_builtins(one.manifest) | {"fresh": one.fresh} for one in done]})
     return 0
 
 
@@ -259,7 +259,7 @@ def _print_plans(pipeline: "Pipeline", plans: "Sequence[Plan]", hardware: "Hardw
 
     refusals = [(plan.stage, refusal) for plan in plans for refusal in plan.refusals]
     if as_json:
-        print_json([_told(plan) for plan in plans])
+        print_json({"plans": [_told(plan) for plan in plans]})
         return 1 if refusals else 0
     gpus = ", ".join(in_words(size) for size in hardware.gpus) or "none"
     click.echo(
