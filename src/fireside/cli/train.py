@@ -53,7 +53,17 @@ def _options(command: Command) -> Command:
     return command
 
 
-@click.group("train")
+ORDER = ("run", "adapt", *STAGES, "recipes", "show", "import")
+
+
+class Ordered(click.Group):
+    """Lists the commands in the order in which a run takes them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [name for name in ORDER if name in self.commands]
+
+
+@click.group("train", cls=Ordered)
 def train_command() -> None:
     """Make a model of your own: collect, train, measure, quantize, publish.
 
@@ -141,11 +151,11 @@ def show_command(work: Path, as_json: bool) -> None:
     import msgspec
 
     from fireside.app.training import work_folder
-    from fireside.training.recipe import STAGES as ORDER
+    from fireside.training.recipe import STAGES as EVERY
     from fireside.training.stages import manifest_of
 
     folder = work if work.is_dir() else work_folder(str(work), os.environ)
-    found = [manifest for name in ORDER if (manifest := manifest_of(folder, name)) is not None]
+    found = [manifest for name in EVERY if (manifest := manifest_of(folder, name)) is not None]
     if not found:
         raise Invalid(f"{folder} holds no run", remedy="name the folder given as --work, or a recipe that has run")
     if as_json:
@@ -176,9 +186,9 @@ def _stage(name: str, recipe: str | None, named: Mapping[str, Any], *, smoke: bo
     chosen = _recipe(recipe or ("smoke" if smoke else ""), (name,), named)
     if not smoke:
         return _go(chosen, (name,), smoke=smoke, **options)
-    from fireside.training.recipe import STAGES as ORDER
+    from fireside.training.recipe import STAGES as EVERY
 
-    return _go(chosen, ORDER[: ORDER.index(name) + 1], smoke=smoke, **options)
+    return _go(chosen, EVERY[: EVERY.index(name) + 1], smoke=smoke, **options)
 
 
 def _recipe(name: str, stages: Sequence[str], named: Mapping[str, Any]) -> "Recipe":
