@@ -20,6 +20,9 @@ RESAMPLES = 10_000
 BLOCK = 4_000_000
 # Figures that are parts of another: characters saved of characters to type.
 RATIOS: Mapping[str, tuple[str, str]] = {"characters saved": ("saved", "typed")}
+# Figures that are no shares, by how their names end.
+PLAIN = ("ms", "seconds", "/s", "memory", "bytes", "lines", "findings", "tokens")
+LOWER = ("ms", "seconds", "memory", "bytes", "false alarm")
 HIDDEN = frozenset(("saved", "typed", "confidence"))
 
 
@@ -112,7 +115,7 @@ def _difference(name: str, pairs: Sequence[tuple[Outcome, Outcome]], seed: int, 
     if not rows:
         return None
     table = numpy.array(rows, dtype=float)
-    scale = 1.0 if name == "ms" or name.endswith(("seconds", "/s", "bytes")) else 100.0
+    scale = 1.0 if name.endswith(PLAIN) else 100.0
     first, second = _parts(table, numpy.arange(len(rows))[None, :])
     drawn = scale * _drawn(table, seed, resamples)
     low, high = (float(edge) for edge in numpy.quantile(drawn, (0.025, 0.975)))
@@ -126,7 +129,7 @@ def _difference(name: str, pairs: Sequence[tuple[Outcome, Outcome]], seed: int, 
         high,
         min(1.0, 2 * (tail + 1) / (resamples + 1)),
         len(rows),
-        "%" if scale == 100.0 else "ms" if name == "ms" else "",
+        "%" if scale == 100.0 else "ms" if name.endswith("ms") else "",
         _verdict(low, high, _better(name)),
     )
 
@@ -154,7 +157,9 @@ def _parts(
 
 def _always(key: str, pairs: Sequence[tuple[Outcome, Outcome]]) -> bool:
     """Whether every case that was answered has this figure; then one that was not counts 0."""
-    return key != "ms" and all(key in outcome.scores for pair in pairs for outcome in pair if not outcome.failed)
+    return not key.endswith(PLAIN) and all(
+        key in outcome.scores for pair in pairs for outcome in pair if not outcome.failed
+    )
 
 
 def _figure(outcome: Outcome, key: str, *, failed: bool) -> float | None:
@@ -163,9 +168,9 @@ def _figure(outcome: Outcome, key: str, *, failed: bool) -> float | None:
 
 
 def _better(name: str) -> Better:
-    if name.startswith(("offered", "needed")):
+    if name.startswith("offered") or name in ("findings", "lines"):
         return "neither"
-    return "lower" if name in ("ms", "false alarm") or name.endswith(("seconds", "bytes")) else "higher"
+    return "lower" if name.endswith(LOWER) else "higher"
 
 
 def _verdict(low: float, high: float, better: Better) -> str:
