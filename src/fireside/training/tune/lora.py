@@ -35,13 +35,19 @@ class Pace:
         self.limit = settings.minutes * 60
         self.steps = steps
         self.warmup = settings.warmup
-        self._began = time.monotonic() - spent
+        self._before = spent
+        self._began = time.monotonic()
         self.clock = 0.0
         """The share of the minutes that is gone, as process 0 saw it after the last step."""
 
     @property
     def spent(self) -> float:
-        return time.monotonic() - self._began
+        return self._before + time.monotonic() - self._began
+
+    def begin(self) -> None:
+        """Loading is over; from here on time is training."""
+        self._began = time.monotonic()
+        self.look()
 
     def look(self) -> None:
         self.clock = self.spent / self.limit if self.limit else 0.0
@@ -49,8 +55,8 @@ class Pace:
     def rate(self, step: int) -> float:
         """The learning rate of the next step, as a share of the highest: up in a line, then down as a cosine to ``FLOOR``."""
         gone = max(step / self.steps, self.clock)
-        if gone < self.warmup and not (step == 0 and self.steps == 1):
-            return max(gone, 1 / self.steps if self.steps < ENDLESS else 0.01) / self.warmup
+        if gone < self.warmup:
+            return min(1.0, max(gone, 1 / self.steps if self.steps < ENDLESS else 0.01) / self.warmup)
         fallen = (min(1.0, gone) - self.warmup) / max(1e-9, 1 - self.warmup)
         return FLOOR + (1 - FLOOR) * (1 + math.cos(math.pi * fallen)) / 2
 
@@ -105,7 +111,7 @@ def train(job: Job, stop: Stop) -> dict[str, Any]:
 
 def _trainer(job: Job, rows: Mixed, pace: Pace, stop: Stop) -> Any:
     import torch
-    from transformers import TrainerCallback
+    from transformers import PrinterCallback, TrainerCallback
     from transformers.trainer_utils import set_seed
     from trl import SFTTrainer
 
@@ -128,7 +134,7 @@ def _trainer(job: Job, rows: Mixed, pace: Pace, stop: Stop) -> Any:
     class Watch(_watching(TrainerCallback)):  # type: ignore[misc]
         pass
 
-    return Trainer(
+    trainer = Trainer(
         model=model,
         args=_arguments(job, pace),
         train_dataset=rows.dataset(),
@@ -137,6 +143,8 @@ def _trainer(job: Job, rows: Mixed, pace: Pace, stop: Stop) -> Any:
         peft_config=weights.lora(job),
         callbacks=[Watch(job, pace, stop)],
     )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
 
 
 def _arguments(job: Job, pace: Pace) -> Any:
@@ -179,6 +187,10 @@ def _watching(kind: type[Any]) -> type[Any]:
     class Watching(kind):  # type: ignore[misc]
         def __init__(self, job: Job, pace: Pace, stop: Stop) -> None:
             self._job, self._pace, self._stop = job, pace, stop
+            self._saved = time.monotonic()
+
+        def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            self._pace.begin()
             self._saved = time.monotonic()
 
         def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any) -> None:
