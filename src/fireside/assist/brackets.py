@@ -1,33 +1,34 @@
 """Fit a piece copied from one line onto another: brackets closed as often as they were opened, a colon only where a block begins."""
 
 import re
+from functools import lru_cache
 
 PAIRS = {"(": ")", "[": "]", "{": "}"}
 CLOSERS = frozenset(PAIRS.values())
 BLOCK = re.compile(r"\s*(async\s+)?(def|class|if|elif|else|for|while|with|try|except|finally|match|case)\b")
+QUOTES = frozenset("\"'`")
+MARK = re.compile(r"""\\.|["'`()\[\]{}]""")
 ENDING = re.compile(r"[:,;{]*$")
 
 
-def open_brackets(line: str) -> tuple[list[str], int] | None:
+@lru_cache(maxsize=1_000)
+def open_brackets(line: str) -> tuple[str, int] | None:
     """Brackets a line leaves open, and how many it closes that it did not open; ``None`` when it ends inside quotes."""
     opened: list[str] = []
-    closed, quote, skip = 0, "", False
-    for char in line:
-        if skip:
-            skip = False
-        elif quote:
-            skip = char == "\\"
-            quote = "" if char == quote else quote
-        elif char in "\"'`":
-            quote = char
-        elif char in PAIRS:
-            opened.append(char)
-        elif char in CLOSERS:
+    closed, quote = 0, ""
+    for mark in MARK.findall(line):
+        if quote:
+            quote = "" if mark == quote else quote
+        elif mark in QUOTES:
+            quote = mark
+        elif mark in PAIRS:
+            opened.append(mark)
+        elif mark in CLOSERS:
             if opened:
                 opened.pop()
             else:
                 closed += 1
-    return None if quote else (opened, closed)
+    return None if quote else ("".join(opened), closed)
 
 
 def fit(line: str, piece: str, source: str) -> str:
