@@ -2,12 +2,14 @@
 
 Layout, version 1, under the store's root::
 
-    v1/models/NAME.json      one manifest per model: name, version, sha256, size, source, added, parent, path
+    v1/models/NAME.json      one manifest per model: name, version, sha256, size, source, added, parent, path, base
     v1/blobs/sha256-HEX      contents, shared by all names that have them
+    v1/cards/NAME.json, .md  the model's story (see ``modelcard``), where somebody told it
     v1/downloads/            what is being pulled, or was interrupted (see ``download``)
 
-A manifest is written last and atomically, so a model is there whole or not at all. Names are compared without regard to case, as some
-file systems do. Knows files and digests; ``download`` knows servers.
+A LoRA adapter is a model of its own: its contents are the adapter's, and ``base`` is the digest of the model it is laid over. A manifest is
+written last and atomically, so a model is there whole or not at all. Names are compared without regard to case, as some file systems do.
+Knows files and digests; ``download`` knows servers.
 """
 
 import os
@@ -28,10 +30,12 @@ import msgspec
 from fireside.core.errors import FiresideError, Invalid, ModelNotFound
 from fireside.core.retry import Backoff
 from fireside.core.streams import closing
+from fireside.models.adapters import check_adapter
 from fireside.models.disk import check_space, disk_errors, replace_file, sync_folder, write_atomically
 from fireside.models.download import Download, Fetch, Progress, default_name
 from fireside.models.gguf import Header, read_header, verify
 from fireside.models.header import printable
+from fireside.models.modelcard import ModelStory, as_markdown
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/+-]{0,199}")
 PIECE = 4 << 20
@@ -40,7 +44,10 @@ LIST_FIRST = "fireside models list"
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What one file under ``models/`` says. ``added``: seconds since 1970. ``path``: set when the file stays where the user has it."""
+    """What one file under ``models/`` says. ``added``: seconds since 1970. ``path``: set when the file stays where the user has it.
+
+    ``base``: set for an adapter, the digest of the model it is laid over; ``path`` is that model's file then, unless it is the store's.
+    """
 
     name: str
     version: int
@@ -50,6 +57,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     added: float
     parent: str = ""
     path: str = ""
+    base: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +65,9 @@ class StoredModel:
     """One model of the store. ``version`` counts how often its name was given new contents; ``parent``: the digest it had before.
 
     ``source``: the path or address it came from. ``linked``: the file is the user's own, outside the store.
+
+    ``adapter``: of a LoRA its own file, whose digest and size these are; ``path`` is then the file it is laid over, and ``base`` that
+    file's digest.
     """
 
     name: str
@@ -68,11 +79,18 @@ class StoredModel:
     parent: str
     path: Path
     linked: bool = False
+    adapter: Path | None = None
+    base: str = ""
+
+    @property
+    def own(self) -> Path:
+        """The file whose digest this is."""
+        return self.adapter or self.path
 
     @property
     def present(self) -> bool:
-        """Whether the file is still there (a linked one may have been moved away)."""
-        return self.path.is_file()
+        """Whether its files are still there (a linked one may have been moved away)."""
+        return self.path.is_file() and self.own.is_file()
 
 
 class ModelStore:
@@ -83,6 +101,7 @@ class ModelStore:
         self._folder = root / "v1"
         self._blobs = self._folder / "blobs"
         self._models = self._folder / "models"
+        self._cards = self._folder / "cards"
         self._downloads = self._folder / "downloads"
         self._retry = retry or Backoff(first=0.5, limit=10.0, attempts=6)
 
@@ -137,11 +156,36 @@ class ModelStore:
         finally:
             contents.unlink(missing_ok=True)
 
+    def add_adapter(self, name: str, file: str | Path, base: str | Path) -> StoredModel:
+        """Take a LoRA adapter in as a model of its own. ``base``: the name of a stored model, or the path of a GGUF.
+
+        Raises ``Invalid`` for a file that is no adapter or belongs to another base, ``ModelNotFound`` when the base is not there,
+        ``OutOfResources`` when the disk is too small. Reads a base outside the store whole: not for the event loop.
+        """
+        path, chosen = Path(file).expanduser().absolute(), checked_name(name)
+        ground, digest, outside = self._ground(base)
+        check_adapter(path, ground)
+        with disk_errors(f"adding {printable(path.name)}"):
+            self._make_folders()
+            check_space(self._blobs, path.stat().st_size)
+            contents, own = self._copy_in(path, lambda done: None)
+        try:
+            size = contents.stat().st_size
+            return self._register(
+                chosen, own, size, source=str(path), path=str(ground) if outside else "", contents=contents, base=digest
+            )
+        finally:
+            contents.unlink(missing_ok=True)
+
+    def adapters_of(self, sha256: str) -> "list[StoredModel]":
+        """The adapters that are laid over the model with this digest."""
+        return [model for model in self.list() if model.base == sha256]
+
     def copy(self, name: str, new: str) -> StoredModel:
         """Give a model a second name; its contents are kept once. Raises ``ModelNotFound`` and, for a name that is none, ``Invalid``."""
         model, chosen = self.find(name), checked_name(new)
-        path = str(model.path) if model.linked else ""
-        return self._register(chosen, model.sha256, model.size, source=model.source, path=path)
+        path = "" if model.path.parent == self._blobs else str(model.path)
+        return self._register(chosen, model.sha256, model.size, source=model.source, path=path, base=model.base)
 
     def adopt(self, contents: Path, name: str, *, sha256: str) -> StoredModel:
         """Take in a file of the store's own disk whose digest is known, by moving it. Raises ``Invalid`` when it is no sound GGUF."""
@@ -155,19 +199,55 @@ class ModelStore:
         return place if place.is_file() else None
 
     def remove(self, name: str) -> StoredModel:
-        """Forget a model, and delete its contents unless another name has them or they are the user's own file."""
+        """Forget a model, and delete its contents unless another name has them or they are the user's own file.
+
+        Raises ``Invalid`` with their names when adapters stand on it.
+        """
         model = self.find(name)
         with self._locked():
+            others = [each for each in self.list() if each.sha256 == model.sha256 and each.name != model.name]
+            standing = [] if others or model.base else [each.name for each in self.adapters_of(model.sha256)]
+            if standing:
+                raise Invalid(
+                    f"{model.name} is the base of {', '.join(standing)}",
+                    remedy=f"fireside models rm {' '.join(standing)}",
+                )
             self._manifest(model.name).unlink(missing_ok=True)
-            self._collect(model.sha256)
+            self._forget_story(model.name)
+            self._collect(model.sha256, model.base)
         return model
+
+    def set_story(self, name: str, story: ModelStory) -> None:
+        """Keep a model's card, as data and to be read. Raises ``ModelNotFound``."""
+        model = self.find(name)
+        told = msgspec.structs.replace(story, name=model.name, sha256=model.sha256)
+        with disk_errors(f"keeping the card of {model.name}"), self._locked():
+            self._cards.mkdir(parents=True, exist_ok=True)
+            place = self._card(model.name)
+            write_atomically(place.with_suffix(".md"), as_markdown(told).encode())
+            write_atomically(place, msgspec.json.format(msgspec.json.encode(told)))
+
+    def story(self, name: str) -> ModelStory | None:
+        """A model's card; ``None`` where nobody told one, or where it is of contents the name had before. Raises ``ModelNotFound``."""
+        model = self.find(name)
+        try:
+            told = msgspec.json.decode(self._card(model.name).read_bytes(), type=ModelStory)
+        except FileNotFoundError:
+            return None
+        except (OSError, msgspec.MsgspecError) as error:
+            raise Invalid(
+                f"the card of {model.name} cannot be read: {error}", remedy=f"delete {self._card(model.name)}"
+            ) from error
+        return told if told.sha256 == model.sha256 else None
 
     def verify(self, name: str, *, progress: Callable[[Progress], None] | None = None) -> StoredModel:
         """Read a model whole and compare it with its digest. Raises ``Invalid`` when it changed."""
         model = self.find(name)
         check_model(model.path)
+        if model.adapter is not None:
+            check_adapter(model.adapter, model.path)
         tell = progress or (lambda step: None)
-        digest = _hash(model.path, lambda done: tell(Progress("verifying", done, model.size)))
+        digest = _hash(model.own, lambda done: tell(Progress("verifying", done, model.size)))
         if digest != model.sha256:
             raise Invalid(
                 f"{model.name} has changed on disk: its digest is {digest[:12]}, it was {model.sha256[:12]}",
@@ -201,7 +281,15 @@ class ModelStore:
     # Manifests and blobs
 
     def _register(
-        self, name: str, digest: str, size: int, *, source: str, path: str = "", contents: Path | None = None
+        self,
+        name: str,
+        digest: str,
+        size: int,
+        *,
+        source: str,
+        path: str = "",
+        contents: Path | None = None,
+        base: str = "",
     ) -> StoredModel:
         """Write the manifest, after moving ``contents`` among the blobs; both under one lock, lest another process collects them."""
         with disk_errors(f"registering {name}"), self._locked():
@@ -218,10 +306,11 @@ class ModelStore:
                 added=time.time(),
                 parent="" if before is None else before.parent if same else before.sha256,
                 path=path,
+                base=base,
             )
             write_atomically(self._manifest(name), msgspec.json.format(msgspec.json.encode(manifest)))
             if before is not None:
-                self._collect(before.sha256)
+                self._collect(before.sha256, before.base)
         return self._read(self._manifest(name))
 
     def _read_if_there(self, name: str) -> StoredModel | None:
@@ -245,14 +334,37 @@ class ModelStore:
             source=told.source,
             added=told.added,
             parent=told.parent,
-            path=Path(told.path) if told.path else self._blob(told.sha256),
-            linked=bool(told.path),
+            path=Path(told.path) if told.path else self._blob(told.base or told.sha256),
+            linked=bool(told.path) and not told.base,
+            adapter=self._blob(told.sha256) if told.base else None,
+            base=told.base,
         )
 
-    def _collect(self, digest: str) -> None:
-        """Delete contents that no model has any more. The caller holds the lock."""
-        if all(model.linked or model.sha256 != digest for model in self.list()):
+    def _ground(self, base: str | Path) -> tuple[Path, str, bool]:
+        """The file an adapter is to stand on, its digest, and whether it is outside the store."""
+        path = Path(base).expanduser().absolute()
+        known = next((model for model in self.list() if model.path == path and not model.base), None)
+        if known is None and not path.is_file():
+            known = self.find(str(base))
+            if known.base:
+                raise Invalid(f"{known.name} is an adapter itself", remedy="name the model it is laid over")
+        if known is not None:
+            return known.path, known.sha256, known.linked
+        check_model(path)
+        return path, _hash(path, lambda done: None), True
+
+    def _collect(self, *digests: str) -> None:
+        """Delete contents that no model has, or stands on, any more. The caller holds the lock."""
+        kept = {each for model in self.list() for each in (model.base, "" if model.linked else model.sha256)}
+        for digest in set(digests) - kept - {""}:
             self._blob(digest).unlink(missing_ok=True)
+
+    def _card(self, name: str) -> Path:
+        return self._cards / f"{quote(name.casefold(), safe='')}.json"
+
+    def _forget_story(self, name: str) -> None:
+        for place in (self._card(name), self._card(name).with_suffix(".md")):
+            place.unlink(missing_ok=True)
 
     def _copy_in(self, source: Path, progress: Callable[[int], None]) -> tuple[Path, str]:
         """Copy a file among the blobs under a passing name, hashing on the way; returns where it is and its digest."""
