@@ -70,17 +70,16 @@ def _spread(result: Result) -> str:
 
 
 def _confidence(columns: Mapping[str, Sequence[Score]]) -> str:
+    # Also those that tell no confidence keep their place, and so everybody his colour.
     lines: dict[str, list[tuple[float, float, float]]] = {}
     for name, scores in columns.items():
         known = {score.name: score.value for score in scores}
-        points = [
+        lines[name] = [
             (at, known[f"offered at {at}"], known[f"right at {at}"])
             for at in THRESHOLDS
             if f"offered at {at}" in known and f"right at {at}" in known
         ]
-        if points:
-            lines[name] = points
-    return f"<h3>offered and right, by confidence</h3>{legend(list(lines))}{curve(lines)}" if lines else ""
+    return f"<h3>offered and right, by confidence</h3>{curve(lines)}" if any(lines.values()) else ""
 
 
 def _table(columns: Mapping[str, Sequence[Score]]) -> str:
