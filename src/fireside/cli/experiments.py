@@ -77,7 +77,8 @@ def promote_command(name: str, arm: str) -> None:
     config = _config()
     settings = config.settings
     alias = settings.gateway.experiments[name].alias if name in settings.gateway.experiments else ""
-    _apply(config, promote(settings.gateway.experiments, name, arm, aliases=settings.models))
+    gateway = settings.gateway
+    _apply(config, promote(gateway.experiments, name, arm, aliases=settings.models, promoted=gateway.promoted))
     click.echo(f"{alias} is now {_config().settings.models[alias]} (in {config.file('user')})")
 
 

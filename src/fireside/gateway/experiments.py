@@ -18,6 +18,7 @@ from fireside.gateway import signals
 from fireside.gateway.balance import score
 from fireside.gateway.metrics import RATES, SECONDS, Histogram
 from fireside.gateway.plans import Request
+from fireside.models.aliases import ROLES
 
 # Requests that can still be judged after they are over.
 REMEMBERED = 4096
@@ -47,11 +48,15 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class Promoted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An experiment that was decided. ``former``: what the alias meant before, empty = nothing."""
+    """What an alias was made to mean, by an experiment or at once. ``former``: what it meant before, empty = nothing.
+
+    ``arm``: of the experiment, or the model. ``step``: grows with each decision about one alias, so that they can be taken back in turn.
+    """
 
     alias: str
     arm: str
     former: str = ""
+    step: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +82,99 @@ def drawn(name: str, experiment: Experiment, request: Request | None, rng: rando
     return sorted(arms, key=lambda arm: -score(f"{name}\0{key}", arm, arms[arm]))
 
 
-def promote(experiments: Mapping[str, Experiment], name: str, arm: str, *, aliases: Mapping[str, str]) -> Changes:
+def begin(
+    experiments: Mapping[str, Experiment],
+    name: str,
+    *,
+    alias: str,
+    model: str,
+    share: float,
+    aliases: Mapping[str, str],
+) -> Changes:
+    """The settings that give ``model`` a ``share`` (above 0, below 1) of an alias's requests; the rest stays as it was.
+
+    Raises ``Invalid`` when they are shared out already, or when the alias means nothing.
+    """
+    running = running_on(experiments, alias)
+    if running:
+        raise Invalid(
+            f"the experiment {running} shares {alias} already",
+            remedy=f"decide it first: fireside experiments show {running}",
+        )
+    current = aliases.get(alias, "") or (alias if alias in ROLES else "")
+    if not current:
+        raise Invalid(f"{alias} means no model yet", remedy=f"fireside models promote {model} --alias {alias}")
+    arms = {"current": {"model": current, "weight": round(1 - share, 6)}, "new": {"model": model, "weight": share}}
+    told = {"alias": alias, "arms": arms}
+    try:
+        msgspec.convert(told, Experiment)
+    except msgspec.ValidationError as error:
+        raise Invalid(str(error), remedy="share another alias") from error
+    return {("gateway", "experiments", name): told}
+
+
+def adopt(
+    experiments: Mapping[str, Experiment],
+    promoted: Mapping[str, Promoted],
+    *,
+    alias: str,
+    model: str,
+    aliases: Mapping[str, str],
+) -> Changes:
+    """The settings that make an alias mean ``model``, and remember what it meant. An experiment that has it as an arm is decided for it.
+
+    Raises ``Invalid`` while an experiment shares the alias among others.
+    """
+    running = running_on(experiments, alias)
+    if running:
+        arms = experiments[running].arms
+        arm = next(
+            (arm for arm, choice in arms.items() if choice.model.partition("@")[0] == model.partition("@")[0]), ""
+        )
+        if not arm:
+            raise Invalid(
+                f"the experiment {running} shares {alias} among {', '.join(choice.model for choice in arms.values())}",
+                remedy=f"end it first: fireside models rollback {alias}",
+            )
+        return promote(experiments, running, arm, aliases=aliases, promoted=promoted)
+    step = next_step(promoted, alias)
+    name = next(
+        name for name in (f"{alias}-{step + more}" for more in range(len(promoted) + 1)) if name not in promoted
+    )
+    decided = {"alias": alias, "arm": model, "former": aliases.get(alias, "")} | ({"step": step} if step else {})
+    return {("gateway", "promoted", name): decided, ("models", alias): model}
+
+
+def back(experiments: Mapping[str, Experiment], promoted: Mapping[str, Promoted], alias: str) -> Changes:
+    """The settings that take the last decision about an alias back, or end the experiment that shares it. Raises ``Invalid``."""
+    running = running_on(experiments, alias)
+    if running:
+        return rollback(experiments, {}, running)
+    decided = [name for name, each in promoted.items() if each.alias == alias]
+    if not decided:
+        raise Invalid(
+            f"nothing was ever promoted to {alias}", remedy=f"choose what it means: fireside models use {alias} MODEL"
+        )
+    return rollback(experiments, promoted, max(reversed(decided), key=lambda name: promoted[name].step))
+
+
+def running_on(experiments: Mapping[str, Experiment], alias: str) -> str:
+    """The experiment that shares this alias's requests, or an empty name."""
+    return next((name for name, experiment in experiments.items() if experiment.alias == alias), "")
+
+
+def next_step(promoted: Mapping[str, Promoted], alias: str) -> int:
+    return 1 + max((each.step for each in promoted.values() if each.alias == alias), default=-1)
+
+
+def promote(
+    experiments: Mapping[str, Experiment],
+    name: str,
+    arm: str,
+    *,
+    aliases: Mapping[str, str],
+    promoted: Mapping[str, Promoted] | None = None,
+) -> Changes:
     """The settings that make ``arm`` what the alias means and end the experiment; ``None`` takes a setting out. Raises ``Invalid``."""
     experiment = _named(experiments, name)
     if arm not in experiment.arms:
@@ -85,8 +182,10 @@ def promote(experiments: Mapping[str, Experiment], name: str, arm: str, *, alias
             f"{name} has no arm {arm} (it has {', '.join(experiment.arms)})", remedy=f"fireside experiments show {name}"
         )
     former = aliases.get(experiment.alias, "")
+    step = next_step(promoted or {}, experiment.alias)
+    decided = {"alias": experiment.alias, "arm": arm, "former": former} | ({"step": step} if step else {})
     return {
-        ("gateway", "promoted", name): {"alias": experiment.alias, "arm": arm, "former": former},
+        ("gateway", "promoted", name): decided,
         ("models", experiment.alias): experiment.arms[arm].model,
         ("gateway", "experiments", name): None,
     }

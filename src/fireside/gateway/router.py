@@ -7,6 +7,7 @@ else: an engine in the cloud is a candidate only if the user opted in, or named 
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from types import MappingProxyType
 
 from fireside.core.errors import ConnectionFailed, FiresideError, Invalid, ModelNotFound, NotPermitted
@@ -135,9 +136,12 @@ class Router:
         return tuple(ordered(route, random.Random(session) if session else self._rng))
 
     def _targets(self, wanted: Wanted, drawn: tuple[str, ...]) -> list[str]:
-        """What the user chose for this name: MODEL, MODEL@ENGINE or @ENGINE; nothing for a role nobody has set."""
+        """What the user chose for this name: MODEL, MODEL@ENGINE or @ENGINE; nothing for a role nobody has set.
+
+        An experiment's arm may be such a role: then the best model there is has its turn, before the arms that follow.
+        """
         found = [self._names.target(model) for model in drawn or (wanted.model,)]
-        return [target for target in found if target and target not in ROLES]
+        return [target for target in takewhile(lambda target: target not in ROLES, found) if target]
 
     def _permits(self, engine: Engine, named: set[str]) -> bool:
         return engine.boundary < Boundary.CLOUD or self._cloud or engine.name in named
