@@ -1,1 +1,1 @@
-"""Training data from the user's repositories and installed packages, as shards of rows."""
+"""Training data from the user's own repositories, from installed packages, and from the archives of pinned packages."""
