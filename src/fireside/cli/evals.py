@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fireside.evals.suite import Step as Progress
 
 LABEL = 22
+LONGEST_LABEL = 34
 COLUMN = 34
 
 
@@ -218,11 +219,12 @@ def _draw_columns(columns: "dict[str, tuple[Score, ...]]") -> None:
     from fireside.evals.report import cell
 
     names = dict.fromkeys(score.name for scores in columns.values() for score in scores)
+    wide = min(LONGEST_LABEL, max(LABEL, *(len(name) + 2 for name in names), 0))
     head = "".join(f"{_short(name, COLUMN - 2):<{COLUMN}}" for name in columns)
-    click.echo(" " * LABEL + head.rstrip())
+    click.echo(" " * wide + head.rstrip())
     for name in names:
         cells = (next((score for score in scores if score.name == name), None) for scores in columns.values())
-        line = f"{_short(name, LABEL - 1):<{LABEL}}" + "".join(f"{cell(one):<{COLUMN}}" for one in cells)
+        line = f"{_short(name, wide - 1):<{wide}}" + "".join(f"{cell(one):<{COLUMN}}" for one in cells)
         click.echo(line.rstrip())
 
 
