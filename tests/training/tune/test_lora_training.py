@@ -46,7 +46,7 @@ def test_the_clock_ends_a_run_annealed(tuned_here: Tuned, work: Path):
 
 def test_a_rate_that_breaks_the_numbers_ends_in_one_sentence(tuned_here: Tuned, work: Path):
     with pytest.raises(Invalid, match="no number any more at step") as raised:
-        tuned_here(rate=1e38, warmup=0.0)
+        tuned_here(rate=1e2, alpha=1e38, warmup=0.0)
     assert "tune.rate" in raised.value.remedy
     assert not (work / "tune" / "adapter").exists()
 

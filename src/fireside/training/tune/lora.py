@@ -197,9 +197,9 @@ def _watching(kind: type[Any]) -> type[Any]:
             if "loss" not in logs:
                 return
             loss = float(logs["loss"])
-            if not math.isfinite(loss):
+            if not (math.isfinite(loss) and math.isfinite(float(logs.get("grad_norm", 0.0)))):
                 raise Invalid(
-                    f"the loss is no number any more at step {state.global_step}",
+                    f"the loss or its gradient is no number any more at step {state.global_step}",
                     remedy=f"a lower tune.rate (it was {self._job.settings.rate:g}); the last good state is kept",
                 )
             if state.is_world_process_zero:

@@ -56,6 +56,10 @@ def whole(job: Job) -> dict[str, Any]:
     return {
         **counted,
         "strength": strength,
+        "target_before": before["target"]["bits"],
+        "target_after": after["target"]["bits"],
+        "other_before": before["other"]["bits"],
+        "other_after": after["other"]["bits"],
         "before": before,
         "after": after,
         "trained": trained,
