@@ -34,7 +34,7 @@ def experiments_command(ctx: click.Context) -> None:
 @JSON
 def list_(as_json: bool) -> None:
     """List the experiments, and those that were decided."""
-    gateway = _config().settings.gateway
+    gateway = load().settings.gateway
     if as_json:
         running = {name: _told(each) for name, each in gateway.experiments.items()}
         over = {name: {"alias": each.alias, "arm": each.arm} for name, each in gateway.promoted.items()}
@@ -54,7 +54,7 @@ def list_(as_json: bool) -> None:
 @JSON
 def show(name: str, as_json: bool) -> None:
     """Show the arms of one experiment. What came of them, a running server tells: GET /api/v1/metrics."""
-    experiments = _config().settings.gateway.experiments
+    experiments = load().settings.gateway.experiments
     if name not in experiments:
         raise Invalid(f"there is no experiment {name}", remedy="fireside experiments list")
     experiment = experiments[name]
@@ -74,12 +74,12 @@ def promote_command(name: str, arm: str) -> None:
     """Decide for an ARM. Its model is what the alias means from now on, and the experiment ends."""
     from fireside.gateway.experiments import promote
 
-    config = _config()
+    config = load()
     settings = config.settings
     alias = settings.gateway.experiments[name].alias if name in settings.gateway.experiments else ""
     gateway = settings.gateway
-    _apply(config, promote(gateway.experiments, name, arm, aliases=settings.models, promoted=gateway.promoted))
-    click.echo(f"{alias} is now {_config().settings.models[alias]} (in {config.file('user')})")
+    apply(config, promote(gateway.experiments, name, arm, aliases=settings.models, promoted=gateway.promoted))
+    click.echo(f"{alias} is now {load().settings.models[alias]} (in {config.file('user')})")
 
 
 @experiments_command.command("rollback")
@@ -88,20 +88,21 @@ def rollback_command(name: str) -> None:
     """Take a decision back. An experiment that still runs ends undecided."""
     from fireside.gateway.experiments import rollback
 
-    config = _config()
+    config = load()
     gateway = config.settings.gateway
-    _apply(config, rollback(gateway.experiments, gateway.promoted, name))
+    apply(config, rollback(gateway.experiments, gateway.promoted, name))
     alias = (gateway.promoted.get(name) or gateway.experiments[name]).alias
-    click.echo(f"{alias} is {_config().settings.models.get(alias) or 'the best model there is'} again")
+    click.echo(f"{alias} is {load().settings.models.get(alias) or 'the best model there is'} again")
 
 
-def _config() -> "Config[Settings]":
+def load() -> "Config[Settings]":
+    """The settings in force here."""
     from fireside.app.settings import load_config
 
     return load_config(None, os.environ, here().flags)
 
 
-def _apply(config: "Config[Settings]", changes: "Changes") -> None:
+def apply(config: "Config[Settings]", changes: "Changes") -> None:
     """Write them into the user's own file; a running server takes them over from there."""
     from fireside.config.notation import join_key
 

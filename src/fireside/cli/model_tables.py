@@ -9,6 +9,7 @@ from typing import IO, TYPE_CHECKING, Protocol
 
 import click
 import orjson
+from msgspec import to_builtins
 
 from fireside.core.streams import closing
 from fireside.models.disk import in_words
@@ -16,6 +17,7 @@ from fireside.models.disk import in_words
 if TYPE_CHECKING:
     from fireside.engines.engine import EngineHealth
     from fireside.models.card import ModelCard
+    from fireside.models.modelcard import ModelStory
     from fireside.models.store import StoredModel
 
 HEADINGS = ("NAME", "ENGINE", "SIZE", "CONTEXT", "CAN", "WHERE")
@@ -73,8 +75,9 @@ def shelf_json(
     )
 
 
-def card_json(card: "ModelCard", stored: "StoredModel | None") -> str:
-    return _json(_card(card) | ({"stored": _stored(stored)} if stored else {}))
+def card_json(card: "ModelCard", stored: "StoredModel | None", story: "ModelStory | None" = None) -> str:
+    told = {"stored": _stored(stored)} if stored else {}
+    return _json(_card(card) | told | ({"story": to_builtins(story)} if story else {}))
 
 
 def card_text(card: "ModelCard", stored: "StoredModel | None") -> str:
@@ -96,6 +99,8 @@ def card_text(card: "ModelCard", stored: "StoredModel | None") -> str:
         facts["added"] = time.strftime("%Y-%m-%d %H:%M", time.localtime(stored.added))
         facts["version"] = str(stored.version)
         facts["parent"] = stored.parent
+        facts["adapter"] = str(stored.adapter or "")
+        facts["base"] = stored.base
     width = max(map(len, facts))
     return "\n".join(f"{fact.ljust(width)}  {value}" for fact, value in facts.items() if value)
 
@@ -105,7 +110,7 @@ def _card(card: "ModelCard") -> dict[str, object]:
 
 
 def _stored(stored: "StoredModel") -> dict[str, object]:
-    return asdict(stored) | {"path": str(stored.path)}
+    return asdict(stored) | {"path": str(stored.path), "adapter": str(stored.adapter or "")}
 
 
 def _json(data: object) -> str:

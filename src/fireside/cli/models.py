@@ -3,7 +3,6 @@
 Draws and asks; models are found by the gateway, files are kept by the store, choices by the configuration.
 """
 
-import re
 import sys
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -13,8 +12,10 @@ from typing import TYPE_CHECKING, Protocol
 
 import click
 
+from fireside.cli import model_choices
 from fireside.cli.door import opened, run
-from fireside.core.errors import ConnectionFailed, FiresideError, Invalid, ModelNotFound, NotPermitted, TimedOut
+from fireside.cli.model_choices import check_choice
+from fireside.core.errors import FiresideError, Invalid, ModelNotFound, NotPermitted
 
 if TYPE_CHECKING:
     from fireside.app.settings import Settings
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from fireside.models.download import FetchStream
     from fireside.models.store import ModelStore, StoredModel
 
-ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 GOES_ON = "stopped; run the same command again: it goes on where it was"
 
 
@@ -50,7 +50,7 @@ class Shelf:
 
 @click.group("models")
 def models_command() -> None:
-    """List, add, pull and choose models."""
+    """List, add, pull, choose, compare and quantize models."""
 
 
 @models_command.command("list")
@@ -87,8 +87,15 @@ def show_command(name: str, as_json: bool) -> None:
 
         async with opened() as fireside:
             card = await find_card(fireside.gateway, name)
-            stored = next((kept for kept in fireside.store.list() if str(kept.path) == card.path), None)
-        click.echo(model_tables.card_json(card, stored) if as_json else model_tables.card_text(card, stored))
+            same = (kept for kept in fireside.store.list() if (kept.name, str(kept.path)) == (card.name, card.path))
+            stored = next(same, None)
+            story = fireside.store.story(stored.name) if stored else None
+        if as_json:
+            click.echo(model_tables.card_json(card, stored, story))
+            return
+        click.echo(model_tables.card_text(card, stored))
+        if story is not None:
+            click.echo(f"to read where it comes from: fireside models card {card.name}")
 
     run(work())
 
@@ -115,8 +122,11 @@ def pull_command(source: str, name: str | None, sha256: str | None) -> None:
 @click.option("--name", help="What to call it (else: the file's name).")
 @click.option("--link", is_flag=True, help="Leave the file where it is and only register it.")
 @click.option("--sha256", help="The digest the file must have (with a URL).")
-def add_command(source: str, name: str | None, link: bool, sha256: str | None) -> None:
+@click.option("--base", metavar="NAME|FILE", help="For a LoRA adapter: the model it is laid over.")
+def add_command(source: str, name: str | None, link: bool, sha256: str | None, base: str | None) -> None:
     """Take a GGUF file into the store, where the embedded engine finds it."""
+    if base and (is_url(source) or link):
+        raise click.UsageError("--base belongs to a file that is copied", click.get_current_context())
     if is_url(source):
         if link:
             raise click.UsageError("--link belongs to a file, not to a URL", click.get_current_context())
@@ -132,6 +142,12 @@ def add_command(source: str, name: str | None, link: bool, sha256: str | None) -
             return fireside.store
 
     store = run(find_store())
+    if base:
+        from fireside.models.download import default_name
+
+        laid = store.add_adapter(name or default_name(Path(source).name), Path(source), base)
+        click.echo(f"{laid.name} is ready, laid over {base}; to use it: fireside models use complete {laid.name}")
+        return
     # Outside the event loop: there Ctrl-C would have to wait until the whole file is copied.
     with copying_bar() as progress:
         stored = store.add(Path(source), name, copy=not link, progress=progress)
@@ -176,6 +192,10 @@ def use_command(alias: str, model: str) -> None:
     run(work())
 
 
+for _command in model_choices.COMMANDS:
+    models_command.add_command(_command)
+
+
 # What the commands do, without drawing
 
 
@@ -185,16 +205,19 @@ async def look(gateway: Models, store: "ModelStore") -> Shelf:
 
     cards, health = await asyncio.gather(gateway.models(), gateway.health())
     down = {name: state for name, state in health.items() if state.state == "down"}
-    listed = {card.path for card in cards}
-    return Shelf(cards, down, [stored for stored in store.list() if str(stored.path) not in listed])
+    listed = {(card.name, card.path) for card in cards}
+    return Shelf(cards, down, [stored for stored in store.list() if (stored.name, str(stored.path)) not in listed])
 
 
 def trouble(stored: "StoredModel") -> str:
     """Why a stored model is not offered, in one line."""
+    from fireside.models.adapters import check_adapter
     from fireside.models.store import check_model
 
     try:
         check_model(stored.path)
+        if stored.adapter is not None:
+            check_adapter(stored.adapter, stored.path)
     except FiresideError as error:
         return f"{error.message} (fireside models rm {stored.name})"
     return "no engine offers it; is the embedded engine configured? fireside doctor"
@@ -220,27 +243,6 @@ async def remove(gateway: Models, store: "ModelStore", name: str) -> "StoredMode
         raise Invalid(
             f"{elsewhere.name} is not in the store, it belongs to {elsewhere.engine}", remedy=remedy
         ) from None
-
-
-async def check_choice(gateway: Models, alias: str, model: str) -> str:
-    """Refuse an alias that cannot be one, and a model that is not there or cannot do what the alias is for.
-
-    Returns a line to tell when it could not be checked, because the engine does not answer now.
-    """
-    if not ALIAS.fullmatch(alias):
-        raise Invalid(f"{alias!r} cannot be an alias", remedy="use letters, digits, - and _, beginning with a letter")
-    roles: Mapping[str, frozenset[Capability]] = {
-        "chat": frozenset(("chat",)),
-        "complete": frozenset(("fim",)),
-        "embed": frozenset(("embed",)),
-    }
-    try:
-        card = await gateway.card_for(model, needs=roles.get(alias, frozenset()))
-    except (ConnectionFailed, TimedOut) as error:
-        return f"not checked: {error.message}"
-    if card is None:
-        raise ModelNotFound(f"there is no model {model}", remedy="fireside models list")
-    return ""
 
 
 def is_url(text: str) -> bool:

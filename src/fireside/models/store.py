@@ -177,9 +177,9 @@ class ModelStore:
         finally:
             contents.unlink(missing_ok=True)
 
-    def adapters_of(self, sha256: str) -> "list[StoredModel]":
+    def adapters_of(self, sha256: str) -> tuple[StoredModel, ...]:
         """The adapters that are laid over the model with this digest."""
-        return [model for model in self.list() if model.base == sha256]
+        return tuple(model for model in self.list() if model.base == sha256)
 
     def copy(self, name: str, new: str) -> StoredModel:
         """Give a model a second name; its contents are kept once. Raises ``ModelNotFound`` and, for a name that is none, ``Invalid``."""
