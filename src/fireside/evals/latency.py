@@ -61,7 +61,7 @@ class Latency:
         longest = max(answer.seconds for answer in answers)
         made = sum(answer.usage.completion_tokens for answer in answers)
         scores = {"ms": 1000 * longest, "first ms": 1000 * sum(one.first for one in answers) / len(answers)}
-        speeds = [speed for answer in answers if (speed := _speed(answer))]
+        speeds = [speed for answer in answers if (speed := tokens_per_second(answer))]
         if speeds:
             scores["tokens/s"] = sum(speeds) / len(speeds)
         if made:
@@ -105,13 +105,13 @@ def _named(words: int, many: int) -> str:
 
 
 def _question(case: Case, number: int) -> str:
-    rng = random.Random(f"{case.seed}/{number}")
+    rng = random.Random(f"{case.seed}/{case.id}/{number}")
     story = " ".join(rng.choice(WORDS) for _ in range(case.words))
     return f"{rng.getrandbits(32):08x}. Tell a story in which these words occur: {story}."
 
 
-def _speed(answer: Answer) -> float:
-    """Tokens per second; 0 where nobody can tell."""
+def tokens_per_second(answer: Answer) -> float:
+    """The engine's own figure, else those after the first over the time they took; 0 where nobody can tell."""
     usage = answer.usage
     if usage.completion_seconds:
         return usage.completion_tokens / usage.completion_seconds
