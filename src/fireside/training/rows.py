@@ -3,7 +3,6 @@
 Rows lie in shards, ``NAME-00000.jsonl.zst``: one JSON object a line, compressed with Zstandard. A shard appears whole or not at all.
 """
 
-import io
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -53,9 +52,9 @@ def read_shard(path: Path) -> Iterator[Row]:
 
     number = 0
     try:
-        with path.open("rb") as file, zstandard.ZstdDecompressor().stream_reader(file) as plain:
+        with path.open("rb") as file:
             decoder = msgspec.json.Decoder(Row)
-            for number, line in enumerate(io.BufferedReader(plain), 1):  # noqa: B007  told in the errors below
+            for number, line in enumerate(_lines(file), 1):  # noqa: B007  told in the errors below
                 yield decoder.decode(line)
     except msgspec.MsgspecError as error:
         raise Invalid(f"{path}, line {number}: {error}", remedy=f"delete {path.name} and collect again") from error
@@ -97,6 +96,21 @@ def write_shard(path: Path, rows: Iterable[Row]) -> int:
         part.unlink(missing_ok=True)
         raise
     return count
+
+
+def _lines(file: IO[bytes]) -> Iterator[bytes]:
+    """The lines of a compressed file. Raises ``ZstdError`` also where its end is missing, of which a stream reader says nothing."""
+    import zstandard
+
+    unpacker = zstandard.ZstdDecompressor().decompressobj()
+    rest = b""
+    while not unpacker.eof and (packed := file.read(1 << 17)):
+        *lines, rest = (rest + unpacker.decompress(packed)).split(b"\n")
+        yield from lines
+    if not unpacker.eof:
+        raise zstandard.ZstdError("its end is missing")
+    if rest:
+        yield rest
 
 
 def _sync(path: Path) -> None:

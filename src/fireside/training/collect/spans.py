@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from tree_sitter import Node, Query
 
 NEW = 4
+# Places drawn for each span asked for: around some there is no node of the right size, and some are drawn twice.
+TRIES = 4
 MAX_ERRORS = 5_000
 # Code that an instruction asks for: lines, and words of the instruction.
 LEAST_LINES, MOST_LINES = 3, 60
 LEAST_WORDS = 4
-UNSPOKEN = frozenset(("comment", "string", "line_comment", "block_comment", "ERROR"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,9 @@ class Tree:
         places = self._places(chance)
         count = max(1, round(len(self.data) / settings.span_every))
         found: dict[tuple[int, int], Node] = {}
-        for _ in range(count):
+        for _ in range(count * TRIES):
+            if len(found) == count:
+                break
             node = _around(self.root, next(places), settings, chance)
             if node is not None:
                 found.setdefault((node.start_byte, node.end_byte), node)
@@ -132,17 +135,21 @@ class Tree:
 
 
 def _around(root: "Node", place: int, settings: CollectSettings, chance: random.Random) -> "Node | None":
-    """One of the named nodes around a byte that have the right size, the root apart; None where there is none, or a comment or string."""
+    """One of the named nodes around a byte that have the right size and are code, the root apart; None where there is none."""
     node = root.named_descendant_for_byte_range(place, place)
     fitting: list[Node] = []
-    while node is not None and node.parent is not None:
-        size = node.end_byte - node.start_byte
-        if node.type in UNSPOKEN or size > settings.span_largest:
-            break
-        if size >= settings.span_smallest:
+    while node is not None and node.parent is not None and node.end_byte - node.start_byte <= settings.span_largest:
+        if node.end_byte - node.start_byte >= settings.span_smallest and not _is_prose(node):
             fitting.append(node)
         node = node.parent
     return chance.choice(fitting) if fitting else None
+
+
+def _is_prose(node: "Node") -> bool:
+    """Whether a node is a string, a comment, or a docstring, or could not be parsed."""
+    if node.type == "expression_statement" and node.named_child_count == 1:
+        node = node.named_children[0]
+    return "string" in node.type or "comment" in node.type or node.type == "ERROR"
 
 
 def _docstring_rows(root: "Node", one: Definition) -> range:
