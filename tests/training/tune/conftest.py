@@ -132,7 +132,7 @@ Tuned = Callable[..., dict[str, Any]]
 @pytest.fixture
 def tuned_here(base: Path, work: Path) -> Tuned:
     """Run a job in this process: settings of a tuning as keywords, the facts back. The adapter lies in ``work/tune``."""
-    from fireside.training.tune import run
+    from fireside.training.tune import jobs, run
     from fireside.training.tune.jobs import Job
     from fireside.training.tune.settings import TuneSettings
 
@@ -142,6 +142,8 @@ def tuned_here(base: Path, work: Path) -> Tuned:
         folder.mkdir(exist_ok=True)
         settings = msgspec.convert(told, TuneSettings)
         path = changes.get("base", str(base))
-        return run.whole(Job(base=path, prepared=str(work / "prepare"), folder=str(folder), seed=7, settings=settings))
+        job = Job(base=path, prepared=str(work / "prepare"), folder=str(folder), seed=7, settings=settings)
+        jobs.write(job)
+        return run.whole(job)
 
     return tuned

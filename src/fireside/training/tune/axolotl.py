@@ -131,7 +131,9 @@ class _Import:
 
     def tables(self, name: str, source: str) -> Mapping[str, Table]:
         plain = (
-            "".join(one if (one.isascii() and one.isalnum()) or one in "._-" else "-" for one in name).lstrip("._-")[:64]
+            "".join(one if (one.isascii() and one.isalnum()) or one in "._-" else "-" for one in name).lstrip("._-")[
+                :64
+            ]
             or "imported"
         )
         top = {"name": plain, "about": f"Read from {Path(source).name}, made for Axolotl.", **self.top}

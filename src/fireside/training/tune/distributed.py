@@ -1,7 +1,7 @@
 """One training over several processes: on the GPUs of one machine, on several machines, or on processors.
 
-Accelerate starts the processes from a configuration file of its own (DDP or FSDP), Ray Train from its cluster. Each process runs the same
-command as a single one would. Knows how processes are started; nothing of what they train.
+Accelerate starts the processes from a configuration file of its own (DDP or FSDP), torchrun on processors, Ray Train from its cluster.
+Each process runs the same command as a single one would. Knows how processes are started; nothing of what they train.
 """
 
 import os
@@ -19,7 +19,6 @@ from fireside.training.tune.jobs import JOB, OFFLINE, Job, complained, say
 from fireside.training.tune.settings import TuneSettings
 
 CONFIGURATION = "accelerate.yaml"
-TAIL = 4000
 
 
 def configuration(settings: TuneSettings, *, gpus: int, autocast: bool) -> dict[str, Any]:
@@ -72,7 +71,6 @@ def _port(settings: TuneSettings) -> int:
 
 
 def write_configuration(path: Path, told: Mapping[str, Any]) -> Path:
-    """JSON is YAML; Accelerate reads either, by the file's ending."""
     import yaml
 
     path.write_text(yaml.safe_dump(dict(told), sort_keys=True), "utf-8")
@@ -101,12 +99,28 @@ def refusal(settings: TuneSettings, gpus: int) -> Invalid | None:
     return None
 
 
-def command(job: Job) -> list[str]:
-    """How the processes of this machine are started. The configuration lies beside the job."""
+def command(job: Job, *, gpus: int) -> list[str]:
+    """How the processes of this machine are started; the configuration lies beside the job.
+
+    ``accelerate launch`` starts one process only where there is no GPU (accelerate 1.15, ``launch_command``), so there torchrun does it.
+    """
     part = ["-m", "fireside.training.tune.run", str(job.place / JOB), "--part", "train"]
+    if gpus:
+        launch = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(job.place / CONFIGURATION)]
+        return [*launch, *part]
+    spread = job.settings.spread
     return [
-        *(sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(job.place / CONFIGURATION)),
-        *part,
+        *(
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            "--nnodes",
+            str(spread.hosts),
+            "--node-rank",
+            str(spread.rank),
+        ),
+        *("--nproc-per-node", str(spread.processes // spread.hosts), "--master-addr", spread.address),
+        *("--master-port", str(_port(job.settings)), *part),
     ]
 
 
@@ -121,7 +135,7 @@ def spread_over(job: Job) -> dict[str, Any]:
     gpus = cuda.device_count() if cuda.is_available() else 0
     told = configuration(job.settings, gpus=gpus, autocast=job.autocast)
     write_configuration(job.place / CONFIGURATION, told)
-    return listen(command(job), job)
+    return listen(command(job, gpus=gpus), job)
 
 
 def listen(arguments: list[str], job: Job) -> dict[str, Any]:

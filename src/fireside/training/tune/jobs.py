@@ -56,8 +56,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         return Path(self.folder)
 
 
-def write(job: Job) -> Path:
-    path = job.place / JOB
+def write(job: Job, name: str = JOB) -> Path:
+    path = job.place / name
     path.write_bytes(msgspec.json.format(msgspec.json.encode(job)))
     return path
 

@@ -13,9 +13,10 @@ from typing import Any
 import orjson
 
 from fireside.core.errors import FiresideError
+from fireside.core.values import replace
 from fireside.engines.child import die_with_parent
-from fireside.training.tune import jobs, lora, measure, texts, weights
-from fireside.training.tune.distributed import spread_over
+from fireside.training.tune import jobs, lora, measure, texts, unsloth, weights
+from fireside.training.tune.distributed import listen, spread_over
 from fireside.training.tune.jobs import ADAPTER, LOG, Job, say
 
 STRENGTHS = (1.0, 0.85, 0.7, 0.55, 0.4, 0.25, 0.1)
@@ -150,9 +151,17 @@ def weaken(adapter: Path, strength: float) -> None:
 def _trained(job: Job) -> dict[str, Any]:
     stop = lora.Stop()
     with stop.listening():
+        if job.settings.backend == "unsloth":
+            return _unsloth(job)
         if job.settings.spread.launch == "one":
             return lora.train(job, stop)
         return spread_over(job)
+
+
+def _unsloth(job: Job) -> dict[str, Any]:
+    """Its interpreter gets a job of its own, with the base as a folder: it reads no GGUF."""
+    folder = str(weights.folder_of(job).absolute())
+    return listen(unsloth.command(job, jobs.write(replace(job, base=folder), unsloth.JOB_FOR_IT)), job)
 
 
 def _part(job: Job) -> None:

@@ -30,7 +30,16 @@ SMOKE_STEPS = 4
 SMOKE_ROWS = 8
 STOPPED = 130
 # What a run that is done need not keep.
-LEFTOVERS = (jobs.JOB, jobs.CHECKPOINTS, jobs.UNPACKED, ".before.json", ".ray", distributed.CONFIGURATION, ERRORS)
+LEFTOVERS = (
+    jobs.JOB,
+    jobs.CHECKPOINTS,
+    jobs.UNPACKED,
+    ".before.json",
+    ".ray",
+    distributed.CONFIGURATION,
+    unsloth.JOB_FOR_IT,
+    ERRORS,
+)
 
 
 class Tune:

@@ -13,10 +13,11 @@ import orjson
 
 from fireside.core.errors import FiresideError, Invalid
 from fireside.training.tune import unsloth_runner
-from fireside.training.tune.jobs import JOB, Job
+from fireside.training.tune.jobs import Job
 from fireside.training.tune.settings import TuneSettings
 
 RUNNER = Path(unsloth_runner.__file__)
+JOB_FOR_IT = "unsloth.json"
 SECONDS = 120
 INSTALL = "make an environment for it (python -m venv unsloth; unsloth/bin/pip install unsloth) and set tune.python to its python"
 
@@ -51,5 +52,6 @@ def asked(python: str) -> Mapping[str, Any]:
     return told if isinstance(told, dict) else {}
 
 
-def command(job: Job) -> list[str]:
-    return [job.settings.python, str(RUNNER), str(job.place / JOB)]
+def command(job: Job, told: Path) -> list[str]:
+    """``told``: the job's file."""
+    return [job.settings.python, str(RUNNER), str(told)]
