@@ -14,7 +14,7 @@ import msgspec
 
 from fireside.core.errors import ErrorKind, FiresideError, Invalid
 from fireside.core.requests import ChatRequest, CompletionRequest, Delta
-from fireside.evals.surroundings import card_facts, digest, hardware, versions
+from fireside.evals.surroundings import card_facts, digest, hardware, versions, with_digest
 from fireside.models.card import Capability, ModelCard
 
 Better = Literal["higher", "lower", "neither"]
@@ -198,7 +198,7 @@ async def result_of(
         seed=seed,
         seconds=round(seconds, 3),
         finished=time.time(),
-        card=card_facts(await _card(subject)),
+        card=card_facts(await asyncio.to_thread(with_digest, await _card(subject))),
         settings=facts,
         hardware=hardware(),
         versions=versions(),

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import os
 import platform
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import msgspec
 
 from fireside import __version__
+from fireside.core.values import replace
 from fireside.models.card import ModelCard
 
 PACKAGES = ("xllamacpp", "numpy", "tree-sitter", "aiohttp", "jsonschema-rs")
@@ -60,6 +62,20 @@ def card_facts(card: ModelCard | None) -> dict[str, Any]:
         "context_window": card.context_window,
     }
     return {key: value for key, value in facts.items() if value}
+
+
+def with_digest(card: ModelCard | None) -> ModelCard | None:
+    """The card with its file's sha256, where the model is a file here and nobody has said it. Reads the whole file, once."""
+    if card is None or card.sha256 or not card.path or not Path(card.path).is_file():
+        return card
+    stat = Path(card.path).stat()
+    return replace(card, sha256=_sha256(card.path, stat.st_size, stat.st_mtime_ns))
+
+
+@lru_cache(maxsize=8)
+def _sha256(path: str, size: int, mtime_ns: int) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def digest(*parts: object) -> str:
