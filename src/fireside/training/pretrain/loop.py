@@ -130,7 +130,7 @@ class _Run:
         log = checkpoint.Log(self.folder, self.done) if self.machine.rank == 0 else None
         try:
             self._steps(log)
-            after = self.measure.all(final=True)
+            after = self.measure.all(self.done * self.each)
             if log is not None:
                 log.write(step=self.done, tokens=self.done * self.each, **after)
         finally:

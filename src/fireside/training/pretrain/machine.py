@@ -20,7 +20,7 @@ PEAKS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "4090":
 # Sequences at once beyond which nothing gets faster.
 MOST_CPU, MOST_GPU = 8, 64
 # Below this, compiling (16 to 38 s) does not pay.
-WORTH_COMPILING = 120.0
+WORTH_COMPILING = 240.0
 # Sustained operations a second, to plan with: a CPU core with and without bf16 (docs/training.md), one large GPU (an estimate).
 CORE_BF16, CORE_PLAIN, GPU = 110e9, 45e9, 160e12
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-# Tokens of each kind of text: at intervals, and at the end.
-SOME, ALL_CPU, ALL_GPU = 32_768, 262_144, 4_194_304
+# Tokens of each kind of text: at intervals; at the end a twentieth of what was learnt, within these bounds.
+SOME, MOST, SHARE = 16_384, 4_194_304, 20
 
 
 class Measure:
@@ -35,12 +35,13 @@ class Measure:
         self._texts = {name: packed.open_split(prepared, name) for name in ("held", "other_held")}
         self._answers = packed.open_split(prepared, "held_fim"), packed.open_mask(prepared)
 
-    def all(self, *, final: bool = False) -> dict[str, float]:
-        """Bits a byte by kind of text, and of ``bytes`` how many: ``held`` left to right, ``held_fim`` the middles, ``other`` code.
+    def all(self, learnt: int = 0) -> dict[str, float]:
+        """Bits a byte by kind of text, and of how many bytes: ``held`` left to right, ``held_fim`` the middles, ``other`` code.
 
-        What there is no text of is left out. All processes must ask together.
+        ``learnt``: tokens so far, when it is the last measure: a long run is worth an exact figure. What there is no text of is left out.
+        All processes must ask together.
         """
-        most = (ALL_GPU if self._machine.device == "cuda" else ALL_CPU) if final else SOME
+        most = min(max(SOME, learnt // SHARE), MOST)
         found: dict[str, float] = {}
         for name, rows in self._texts.items():
             if len(rows):
