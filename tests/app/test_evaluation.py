@@ -12,6 +12,8 @@ from fireside.evals.fill import Hole
 from fireside.evals.report import read, write
 from fireside.evals.subjects import Nobody
 from fireside.evals.suite import CaseSettings
+from support.fake_ollama import FakeOllama
+from support.fake_openai import FakeOpenAI
 from support.tiny import tiny_gguf
 
 
@@ -71,6 +73,25 @@ async def test_a_url_where_nobody_answers_is_told_so(code: Path) -> None:
     with pytest.raises(ConnectionFailed):
         async with opened(Wanted(url="http://127.0.0.1:9"), root=code, environ=os.environ):
             raise AssertionError("it must not open")
+
+
+@pytest.mark.parametrize("suffix", ["", "/v1"])
+async def test_what_answers_at_a_url_is_measured_for_this_run_only(code: Path, suffix: str) -> None:
+    settings = CaseSettings(sources=(str(code),), cases=3)
+    async with (
+        FakeOpenAI("f(7)", models={"qwen2.5-coder:7b": 8192}) as fake,
+        opened(Wanted(url=fake.url + suffix), root=code, environ=os.environ) as bench,
+    ):
+        (result,) = await measure_suites(bench, ["fim-line"], settings, parallel=1, report=lambda step: None)
+    assert result.model == "qwen2.5-coder:7b@measured"
+    assert [outcome.scores["offered"] for outcome in result.outcomes] == [1.0] * 3
+
+
+async def test_ollama_is_known_at_its_url(code: Path) -> None:
+    async with FakeOllama(["Hello."]) as fake, opened(Wanted(url=fake.url), root=code, environ=os.environ) as bench:
+        results = await measure_suites(bench, ["latency"], CaseSettings(cases=3), parallel=1, report=lambda step: None)
+        assert bench.fireside.config.settings.engines["measured"].__class__.__name__ == "OllamaSettings"
+    assert not any(outcome.failed for outcome in results[0].outcomes)
 
 
 async def test_firesides_own_copying_tells_how_sure_it_is() -> None:
