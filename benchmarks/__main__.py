@@ -6,7 +6,7 @@ from pathlib import Path
 
 # Those that install much or take minutes run only when named.
 NAMED = ("clients",)
-ALL = ("startup", "install", "engine", "gateway", "search", "vectors", "edits", "checkpoints", "completion")
+ALL = ("startup", "install", "engine", "gateway", "search", "vectors", "edits", "checkpoints", "completion", "training")
 
 
 def main() -> int:
