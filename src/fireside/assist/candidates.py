@@ -15,7 +15,7 @@ from fireside.assist.places import places
 from fireside.assist.shapes import shapes
 
 AGREEMENT_CAP = 80
-MOST = 40
+MOST = 30
 MOST_BEGINNINGS = 12
 NEIGHBOUR_WORTH = 0.3
 CLOSING = re.compile(r"[\s)\]}>\"'`;:,]*")

@@ -1,8 +1,8 @@
 """Complete a line without a model, by copying from the same file and its neighbours.
 
 Code repeats itself, near by and with other names. ``candidates`` gathers what could follow and what speaks for each, ``ranking`` says how
-likely each is. Here is decided what to say: the candidate that is worth most, cut where it stops being likely, or nothing at all where
-even its first word is not likely. ``python -m benchmarks completion`` measures all of this.
+likely each is. Here is decided what to say: the candidate that is worth most and parses (``syntax``), cut where it stops being likely, or
+nothing at all where even its first word is not likely. ``python -m benchmarks completion`` measures all of this.
 
 Copying from the file as a baseline: Hellendoorn & Devanbu, "Are deep neural networks the best choice for modeling source code?"
 (FSE 2017), whose nested cache models this follows in spirit.
@@ -16,11 +16,13 @@ from typing import Literal
 from fireside.assist.candidates import Candidate, candidates
 from fireside.assist.cursor import LONG_LINE, Cursor, cursor_between, in_common, indent_of
 from fireside.assist.ranking import likelihoods
+from fireside.assist.syntax import Syntax
 from fireside.core.requests import Snippet
 
-# How likely the first word must be for anything to be said, and every further one to be said as well.
-SAY = 0.10
-GO_ON = 0.12
+# How likely the first word must be for anything to be said, and each further one, with all before it, to be said as well.
+LIKELY = 0.08
+# A candidate that does not parse gives way to the next, this often.
+TRIED = 3
 # An exact rest of a line is worth this many characters more than its own.
 EXACT = 30
 COMPARED = 12
@@ -50,7 +52,7 @@ def suggest(
     """What would be typed between ``prefix`` and ``suffix``, or ``None`` when nothing is likely enough.
 
     ``max_lines``: lines the suggestion may have; further lines follow only where one place agrees and goes on. ``language``: "" or the
-    file's, as the index names it; prose (markdown, text) is left alone.
+    file's, as the index names it; prose (markdown, text) is left alone, and what would not parse is not said.
     """
     if language in PROSE:
         return None
@@ -62,9 +64,11 @@ def suggest(
     likely = {one.text: likelihood for likelihood, one in ranked}
     if not likely:
         return None
-    best = max((one for _, one in ranked), key=lambda one: _worth(one.text, likely))
-    text, confidence = _likely_part(best.text, likely)
-    if not text:
+    by_worth = sorted((one for _, one in ranked), key=lambda one: -_worth(one.text, likely))[:TRIED]
+    syntax = Syntax(prefix, suffix, language)
+    best = next((one for one in by_worth if syntax.allows(one.text)), None)
+    text, confidence = _likely_part(best.text, likely) if best else ("", 0.0)
+    if best is None or not text:
         return None
     if max_lines > 1 and text == best.text:
         text += _following_lines(cursor, best, max_lines - 1)
@@ -82,7 +86,7 @@ def _likely_part(text: str, likely: Mapping[str, float]) -> tuple[str, float]:
     for word in WORD.finditer(text):
         begun = text[: word.end()]
         chance = sum(likelihood for other, likelihood in likely.items() if other.startswith(begun))
-        if chance < (GO_ON if said else SAY):
+        if chance < LIKELY:
             break
         said, confidence = begun, chance
     return said, confidence

@@ -7,7 +7,7 @@ from fireside.assist.cursor import Cursor
 LONGEST = 200
 SHORTEST = 2
 ENOUGH_PLACES = 12
-MOST_PLACES = 120
+MOST_PLACES = 80
 
 
 def places(cursor: Cursor) -> list[tuple[int, int]]:
