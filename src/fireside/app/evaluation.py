@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from fireside.app.fireside import Fireside
 from fireside.assist.completion import Assist
@@ -65,10 +67,10 @@ class Bench:
             return Nobody()
         return GatewaySubject(self.fireside.gateway, f"{card.name}@{card.engine}", card.name)
 
-    def suite(self, name: str, subject: Subject) -> Suite:
+    def suite(self, name: str, subject: Subject, **options: Any) -> Suite:
         """The suite with its rivals: for completions Fireside's copying, and the whole way an editor's question takes."""
         if name not in FILLING:
-            return suite(name)
+            return suite(name, **options)
         rivals: dict[str, Completer] = {"fireside copying": copying} if name == "fim-line" else {}
         if subject.model and name == "fim-line":
             rivals["fireside"] = Whole(self.fireside.gateway, subject.model)
@@ -97,15 +99,26 @@ async def opened(
 
 
 async def measure_suites(
-    bench: Bench, names: Sequence[str], settings: CaseSettings, *, parallel: int, report: Report, named: bool = True
+    bench: Bench,
+    names: Sequence[str],
+    settings: CaseSettings,
+    *,
+    parallel: int,
+    report: Report,
+    named: bool = True,
+    options: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
 ) -> list[Result]:
-    """One result for each suite; fewer when it was stopped. ``named``: the user asked for these, so what cannot be measured is an error."""
+    """One result for each suite; fewer when it was stopped. ``named``: the user asked for these, so what cannot be measured is an error.
+
+    ``options``: suite -> what its constructor takes.
+    """
     results: list[Result] = []
     for name in names:
         subject = await bench.subject(name)
         if isinstance(subject, Nobody) and name not in FILLING and not named:
             continue
-        made = bench.suite(name, subject)
+        chosen = options.get(name, {})
+        made = bench.suite(name, subject, **chosen)
         cases = await asyncio.to_thread(made.cases, settings)
         sources = [Path(one).name for one in settings.sources]
         result = await measure(
@@ -114,7 +127,7 @@ async def measure_suites(
             cases=cases,
             parallel=parallel,
             seed=settings.seed,
-            settings={"sources": sources},
+            settings={"sources": sources, **{key: str(value) for key, value in chosen.items()}},
             report=report,
         )
         results.append(result)

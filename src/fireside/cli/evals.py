@@ -4,9 +4,9 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -53,6 +53,10 @@ def eval_command() -> None:
 @click.option("--cases", type=click.IntRange(0, 100_000), default=300, show_default=True, help="Of each suite; 0: all.")
 @click.option("--seed", type=int, default=7, show_default=True, help="Which cases are drawn.")
 @click.option("--parallel", type=click.IntRange(1, 256), default=1, show_default=True, help="Cases at a time.")
+@click.option(
+    "--tasks", type=click.Path(path_type=Path), help="pass-at-k: a file in HumanEval's format (else: Fireside's own)."
+)
+@click.option("--samples", type=click.IntRange(1, 1000), default=1, show_default=True, help="pass-at-k: of each task.")
 @click.option("--ray", metavar="ADDRESS", default="", help="Share the cases out over a Ray cluster; with --url.")
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Where results.json, .md and .html go (else: a new folder)."
@@ -68,6 +72,8 @@ def run_suites(
     cases: int,
     seed: int,
     parallel: int,
+    tasks: Path | None,
+    samples: int,
     ray: str,
     out: Path | None,
     as_json: bool,
@@ -86,12 +92,16 @@ def run_suites(
         raise Invalid("--file and --url name two models", remedy="name one of them")
     if adapter is not None and file is None:
         raise Invalid("--adapter needs the model it belongs to", remedy="add --file BASE.gguf")
+    if ray and "pass-at-k" in suites:
+        raise Invalid("pass-at-k runs programs and stays on this machine", remedy="leave --ray out")
     if ray and not url:
         raise Invalid(
             "--ray needs --url: every machine of the cluster must reach the model", remedy="add --url URL of the model"
         )
     settings = CaseSettings(sources=sources or (str(_project()),), cases=cases, seed=seed)
-    results = _measured(Wanted(model, url, file, adapter), suites, settings, parallel=parallel, ray=ray)
+    options = {"pass-at-k": {"samples": samples, "tasks": tasks}}
+    wanted = Wanted(model, url, file, adapter)
+    results = _measured(wanted, suites, settings, parallel=parallel, ray=ray, options=options)
     if not results:
         raise Invalid("there is nothing to measure", remedy="name a model: --model NAME, or a URL: --url URL")
     folder = out or _new_folder(results)
@@ -150,7 +160,13 @@ def compare_results(first: Path, second: Path, suite: str | None, as_json: bool)
 
 
 def _measured(
-    wanted: "Wanted", suites: Sequence[str], settings: "CaseSettings", *, parallel: int, ray: str
+    wanted: "Wanted",
+    suites: Sequence[str],
+    settings: "CaseSettings",
+    *,
+    parallel: int,
+    ray: str,
+    options: Mapping[str, Mapping[str, Any]],
 ) -> "list[Result]":
     from fireside.app.evaluation import measure_suites, opened
     from fireside.cli.training_progress import stage_progress
@@ -165,7 +181,13 @@ def _measured(
         async def work() -> "list[Result]":
             async with opened(wanted, root=here().root, flags=here().flags) as bench:
                 return await measure_suites(
-                    bench, suites or USUAL, settings, parallel=parallel, report=tell, named=bool(suites)
+                    bench,
+                    suites or USUAL,
+                    settings,
+                    parallel=parallel,
+                    report=tell,
+                    named=bool(suites),
+                    options=options,
                 )
 
         if ray:

@@ -168,7 +168,7 @@ def _figure(outcome: Outcome, key: str, *, failed: bool) -> float | None:
 
 
 def _better(name: str) -> Better:
-    if name.startswith("offered") or name in ("findings", "lines"):
+    if name.startswith("offered") or name in ("findings", "lines", "code lines", "tokens"):
         return "neither"
     return "lower" if name.endswith(LOWER) else "higher"
 
