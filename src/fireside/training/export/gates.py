@@ -4,6 +4,7 @@ The limits are those of the figures in docs/training.md. A file that does not ho
 """
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -185,13 +186,18 @@ def _loaded(folder: Path, adapter: Path | None) -> Any:
     """The checkpoint in float32; with an adapter, merged into it."""
     import torch
     from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     try:
         model = AutoModelForCausalLM.from_pretrained(str(folder), dtype=torch.float32, local_files_only=True)
         if adapter is not None:
             from peft import PeftModel
 
-            model = PeftModel.from_pretrained(model, str(adapter), local_files_only=True).merge_and_unload()
+            # PEFT asks transformers for names that will change; that is no matter of the user's.
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)
+                model = PeftModel.from_pretrained(model, str(adapter), local_files_only=True).merge_and_unload()
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise Invalid(
             f"transformers cannot load {folder}: {str(error).splitlines()[0]}", remedy="export.gates = 'no'"
