@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from fireside.models.gguf_writer import Tensor, TensorType, Value
 from fireside.models.gguf_writer import write as write_gguf
+from fireside.models.trie import byte_alphabet
 
 if TYPE_CHECKING:
     import numpy
@@ -128,13 +129,6 @@ def vocabulary(count: int) -> tuple[list[str], list[str]]:
     """Tokens and merges: special tokens, the 256 bytes, then pairs and triples of letters, until there are ``count`` tokens."""
     merges = list(islice(_merges(), count - len(CONTROL) - len(USER_DEFINED) - 256))
     return [*CONTROL, *USER_DEFINED, *byte_alphabet(), *(merge.replace(" ", "") for merge in merges)], merges
-
-
-def byte_alphabet() -> list[str]:
-    """One printable character per byte (Radford et al., GPT-2, ``bytes_to_unicode``)."""
-    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    hidden = iter(range(256, 512))
-    return [chr(byte if byte in printable else next(hidden)) for byte in range(256)]
 
 
 def _merges() -> Iterator[str]:
