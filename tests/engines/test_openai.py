@@ -404,15 +404,23 @@ async def test_code_is_filled_in_with_the_tokens_of_the_family(engine, fake):
     answer = await read(engine.complete(CompletionRequest("return ", "\n", max_tokens=8), await card_of(engine)))
     assert answer.text == "a + b"
     (body,) = fake.asked("/v1/completions")
-    assert body["prompt"].startswith("<|fim_prefix|>return <|fim_suffix|>\n<|fim_middle|>")
+    assert body["prompt"].startswith("<|fim_prefix|>return<|fim_suffix|>\n<|fim_middle|>")
     assert "<|endoftext|>" in body["stop"]
     assert (body["temperature"], body["max_tokens"]) == (0.0, 8)
     assert "suffix" not in body
 
 
+@pytest.mark.parametrize("said", ["  a + b", " a + b", "a + b"])
+async def test_a_blank_before_the_cursor_is_neither_sent_nor_said_twice(engine, fake, said):
+    fake.rehearse(said)
+    answer = await read(engine.complete(CompletionRequest("return ", "\n"), await card_of(engine)))
+    assert answer.text == said.removeprefix(" ")
+    assert "return<|" in fake.asked("/v1/completions")[0]["prompt"]
+
+
 async def test_without_tokens_of_its_own_the_server_gets_the_suffix(fake, tmp_path):
     async with engine_at(fake.url, tmp_path, models={"unheard-of": ModelSettings(capabilities=("fim",))}) as engine:
-        request = CompletionRequest("return ", "\n", sampling=Sampling(temperature=0.5))
+        request = CompletionRequest("return ", "\n", sampling=Sampling(temperature=0.5), heal=False)
         await read(engine.complete(request, await card_of(engine, "unheard-of")))
         (body,) = fake.asked("/v1/completions")
         assert (body["prompt"], body["suffix"], body["temperature"]) == ("return ", "\n", 0.5)

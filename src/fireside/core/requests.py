@@ -84,8 +84,9 @@ class ChatRequest(msgspec.Struct, frozen=True, gc=False):
 class CompletionRequest(msgspec.Struct, frozen=True, gc=False):
     """Code to be filled in between ``prefix`` and ``suffix`` (both may be empty). ``max_tokens``: the answer's limit in tokens.
 
-    ``raw``: the prefix is the whole prompt and goes to the model as it is, without fill-in-the-middle tokens. ``stream``, ``keep_alive``,
-    ``client``: as for a chat.
+    ``raw``: the prefix is the whole prompt and goes to the model as it is, without fill-in-the-middle tokens. ``heal``: unless raw, the
+    model writes the end of the prefix again, and may so choose a token that reaches over the cursor; the answer never repeats it.
+    ``stream``, ``keep_alive``, ``client``: as for a chat.
     """
 
     prefix: str
@@ -95,6 +96,7 @@ class CompletionRequest(msgspec.Struct, frozen=True, gc=False):
     model: str = "complete"
     max_tokens: int = 64
     raw: bool = False
+    heal: bool = True
     sampling: Sampling = Sampling()
     priority: Priority = Priority.TYPING
     session: str | None = None

@@ -6,11 +6,13 @@ weights are read as safetensors, never unpickled. Knows no HTTP.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from fireside.core.requests import FinishReason, Sampling
+from fireside.models.trie import Spelling, TokenTrie
 
 PREFILL = 512  # tokens computed between two looks at whether anybody still listens
 LONGEST_CHARACTER = (
@@ -68,12 +70,14 @@ class Checkpoint:
         tokens: list[int] = self.tokenizer(text, add_special_tokens=special)["input_ids"]
         return tokens
 
-    def generate(self, prompt: Sequence[int], sampling: Sampling, gone: Callable[[], bool]) -> Iterator[Piece]:
-        """The answer in pieces; ends early, without a finish reason, as soon as ``gone()``."""
+    def generate(
+        self, prompt: Sequence[int], sampling: Sampling, gone: Callable[[], bool], *, begins: str = ""
+    ) -> Iterator[Piece]:
+        """The answer in pieces; ends early, without a finish reason, as soon as ``gone()``. ``begins``: what it is held to begin with."""
         speech = Speech(self.tokenizer, sampling.stop)
         room = self.window - len(prompt)
         limit = min(room, sampling.max_tokens or room)
-        for count, token in enumerate(self._tokens(prompt, sampling, gone), start=1):
+        for count, token in enumerate(self._tokens(prompt, sampling, gone, begins), start=1):
             if token in self._ends:
                 yield Piece(speech.end(), count, "stop")
                 return
@@ -98,7 +102,13 @@ class Checkpoint:
                 vectors.append(torch.nn.functional.normalize(hidden[0].float().mean(0), dim=0).tolist())
         return vectors, count
 
-    def _tokens(self, prompt: Sequence[int], sampling: Sampling, gone: Callable[[], bool]) -> Iterator[int]:
+    @cached_property
+    def _vocabulary(self) -> "Vocabulary":
+        return Vocabulary(self.tokenizer)
+
+    def _tokens(
+        self, prompt: Sequence[int], sampling: Sampling, gone: Callable[[], bool], begins: str
+    ) -> Iterator[int]:
         """Tokens without end: the caller says when it has enough."""
         import torch
 
@@ -106,12 +116,15 @@ class Checkpoint:
         generator.seed() if sampling.seed is None else generator.manual_seed(sampling.seed)
         seen, cache, logits = set(prompt), None, None
         fresh = list(prompt)
+        rest = self._vocabulary.trie.spelled(begins) if begins else b""
         while True:
             for start in range(0, len(fresh), PREFILL):
                 if gone():
                     return
                 cache, logits = self._forward(fresh[start : start + PREFILL], cache)
-            token = draw(logits, seen, sampling, generator)
+            allowed = list(self._vocabulary.trie.allowed(rest)) if rest else []
+            token = draw(only(logits, allowed) if allowed else logits, seen, sampling, generator)
+            rest = rest[len(self._vocabulary.texts[token]) :] if allowed else b""
             yield token
             seen.add(token)
             fresh = [token]
@@ -127,6 +140,27 @@ class Checkpoint:
                 logits_to_keep=1,
             )
         return result.past_key_values, result.logits[0, -1].float()
+
+
+class Vocabulary:
+    """A tokenizer's own tokens as text, by number, without those that were added; and ordered."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        known: dict[str, int] = tokenizer.get_vocab()
+        self.texts = [b""] * (max(known.values(), default=-1) + 1)
+        for token, number in known.items():
+            self.texts[number] = b"" if number in tokenizer.added_tokens_decoder else token.encode("utf-8", "replace")
+        spelling: Spelling = "bytes" if "Ġ" in known else "sentencepiece" if "▁" in known else "plain"
+        self.trie = TokenTrie(self.texts, spelling=spelling)
+
+
+def only(logits: Any, allowed: Sequence[int]) -> Any:
+    """The same logits, and no chance for any token but ``allowed``."""
+    import torch
+
+    held = torch.full_like(logits, -torch.inf)
+    chosen = torch.tensor(allowed, device=logits.device)
+    return held.index_copy(0, chosen, logits[chosen])
 
 
 @dataclass

@@ -136,7 +136,8 @@ class Handler(BaseHTTPRequestHandler):
                 n_ctx=window,
             )
         with self.served.turns:
-            pieces = self.served.checkpoint.generate(prompt, _sampling(body), self._gone)
+            begins = str(body.get("begins_with") or "")
+            pieces = self.served.checkpoint.generate(prompt, _sampling(body), self._gone, begins=begins)
             if body.get("stream"):
                 self._stream(pieces, len(prompt), chat=chat)
             else:

@@ -20,6 +20,7 @@ from fireside.core.streams import closing
 from fireside.core.values import replace
 from fireside.engines.egress import Errand
 from fireside.engines.engine import Boundary, EngineHealth, PullProgress
+from fireside.engines.healing import healed, taken_back, without_end
 from fireside.engines.hf_folder import read_card
 from fireside.engines.registry import EngineContext
 from fireside.engines.reply import Response, explain
@@ -82,9 +83,12 @@ class HuggingFaceEngine:
         _need(card, "fim", "fill in code")
         assert card.fim is not None
         stop = tuple(dict.fromkeys((*request.sampling.stop, *fim_stops(card.fim))))
-        request = replace(request, sampling=replace(request.sampling, stop=stop))
+        end = taken_back(request)
+        request = replace(without_end(request, end), sampling=replace(request.sampling, stop=stop))
         body = wire.write_completion(request, card.name, prompt=fim_prompt(request, card.fim))
-        async with closing(self._answer("/v1/completions", body, card)) as deltas:
+        body |= {"begins_with": end} if end else {}
+        answer = self._answer("/v1/completions", body, card)
+        async with closing(healed(answer, end) if end else answer) as deltas:
             async for delta in deltas:
                 yield delta
 

@@ -5,16 +5,19 @@ asked for by name. Knows files; starts nothing.
 """
 
 import re
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal, Protocol, cast
+from typing import Literal, NamedTuple, Protocol, cast
 
 from fireside.core.errors import FiresideError, Invalid, ModelNotFound
 from fireside.core.values import replace
 from fireside.models import gguf
+from fireside.models.adapters import check_adapter
 from fireside.models.card import ModelCard
+from fireside.models.trie import TokenTrie, trie_of
 
 LATER_PART = re.compile(r"-(?!00001)\d{5}-of-\d{5}\.gguf$")
 
@@ -28,20 +31,32 @@ class Stored(Protocol):
     def path(self) -> Path: ...
     @property
     def sha256(self) -> str: ...
+    @property
+    def adapter(self) -> Path | None:
+        """A LoRA that is laid over ``path``."""
+        ...
 
 
 class Store(Protocol):
     def list(self) -> Sequence[Stored]: ...
 
 
+class File(NamedTuple):
+    """``sha256``: "" where nobody counted it. ``adapter``: laid over the model."""
+
+    path: Path
+    sha256: str = ""
+    adapter: Path | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Read:
     """What reading a file gave: a card, or why it cannot be used.
 
-    ``state``: size and date it had then. ``pools``: whether it says how a text's vectors become one.
+    ``state``: size and date that it and its adapter had then. ``pools``: whether it says how a text's vectors become one.
     """
 
-    state: tuple[int, int]
+    state: tuple[int, ...]
     card: ModelCard | None
     error: FiresideError | None = None
     pools: bool = False
@@ -55,16 +70,18 @@ class Shelf:
         self._store = cast(Store | None, store)
         self._places = [Path(place).expanduser().absolute() for place in places]
         self._context = context
-        self._read: dict[Path, Read] = {}
+        self._read: dict[tuple[Path, Path | None], Read] = {}
+        self._tokens: dict[Path, tuple[tuple[int, ...], TokenTrie | None]] = {}
+        self._turn = threading.Lock()
 
     def cards(self) -> list[ModelCard]:
         """What can be run, the store's first. Reads headers: not for the event loop."""
-        looked_at = {name: self._look(path, name, digest) for name, (path, digest) in self._files().items()}
+        looked_at = {name: self._look(file, name) for name, file in self._files().items()}
         return [look.card for look in looked_at.values() if look.card is not None]
 
     def problems(self) -> Mapping[str, FiresideError]:
         """Why the files that are not in ``cards`` are not, by name."""
-        looked_at = {name: self._look(path, name, digest) for name, (path, digest) in self._files().items()}
+        looked_at = {name: self._look(file, name) for name, file in self._files().items()}
         return {name: look.error for name, look in looked_at.items() if look.error is not None}
 
     def find(self, name: str) -> ModelCard:
@@ -72,7 +89,7 @@ class Shelf:
         files = self._files()
         if name not in files:
             raise missing(name, files)
-        look = self._look(files[name][0], name, files[name][1])
+        look = self._look(files[name], name)
         if look.error is not None:
             raise look.error
         assert look.card is not None
@@ -82,13 +99,24 @@ class Shelf:
         """How to make one vector of a text's many: as the file says, else their mean."""
         return "" if any(read.pools for read in self._read.values() if read.card and read.card.name == name) else "mean"
 
-    def _files(self) -> dict[str, tuple[Path, str]]:
-        """Name -> (file, digest). A name that is taken stays with the first who had it."""
-        found: dict[str, tuple[Path, str]] = {}
+    def tokens(self, name: str) -> TokenTrie | None:
+        """The vocabulary of a model, read once; see ``trie_of``. Not for the event loop."""
+        path = self._files()[name].path if name in self._files() else None
+        if path is None:
+            return None
+        with self._turn:  # two requests that come together shall not sort the same vocabulary twice
+            state = _state(path)
+            if path not in self._tokens or self._tokens[path][0] != state:
+                self._tokens[path] = (state, trie_of(gguf.read_header(path)))
+            return self._tokens[path][1]
+
+    def _files(self) -> dict[str, File]:
+        """A name that is taken stays with the first who had it."""
+        found: dict[str, File] = {}
         for stored in self._store.list() if self._store is not None else ():
-            found.setdefault(stored.name, (Path(stored.path), stored.sha256))
+            found.setdefault(stored.name, File(Path(stored.path), stored.sha256, stored.adapter))
         for path in self._named():
-            found.setdefault(path.stem, (path, ""))
+            found.setdefault(path.stem, File(path))
         return found
 
     def _named(self) -> Iterator[Path]:
@@ -98,27 +126,37 @@ class Shelf:
             else:
                 yield place
 
-    def _look(self, path: Path, name: str, digest: str) -> Read:
+    def _look(self, file: File, name: str) -> Read:
         try:
-            stat = path.stat()
-        except OSError as error:
-            return Read((0, 0), None, unreadable(path, error))
-        state = (stat.st_size, stat.st_mtime_ns)
-        known = self._read.get(path)
+            state = (*_state(file.path), *(_state(file.adapter) if file.adapter is not None else ()))
+        except Invalid as error:
+            return Read((), None, error)
+        known = self._read.get((file.path, file.adapter))
         if known is None or known.state != state or (known.card is not None and known.card.name != name):
-            known = self._read[path] = self._examine(path, name, digest, state)
+            known = self._read[file.path, file.adapter] = self._examine(file, name, state)
         return known
 
-    def _examine(self, path: Path, name: str, digest: str, state: tuple[int, int]) -> Read:
+    def _examine(self, file: File, name: str, state: tuple[int, ...]) -> Read:
         try:
-            header = gguf.read_header(path)
+            header = gguf.read_header(file.path)
             gguf.verify(header)
-            card = gguf.card(path, engine=self._engine, name=name)
+            card = gguf.card(file.path, engine=self._engine, name=name)
+            if file.adapter is not None:
+                check_adapter(file.adapter, file.path)
         except Invalid as error:
             return Read(state, None, error)
         window = min(card.context_window or self._context, self._context)
         pools = f"{header.architecture}.pooling_type" in header.metadata
-        return Read(state, replace(card, context_window=window, sha256=digest), pools=pools)
+        adapter = str(file.adapter or "")
+        return Read(state, replace(card, context_window=window, sha256=file.sha256, adapter=adapter), pools=pools)
+
+
+def _state(path: Path) -> tuple[int, int]:
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise unreadable(path, error) from error
+    return stat.st_size, stat.st_mtime_ns
 
 
 def missing(name: str, known: Mapping[str, object]) -> ModelNotFound:

@@ -21,6 +21,7 @@ from fireside.engines.transport import Timeouts, Transport
 from fireside.models.card import Capability, FimTokens, ModelCard
 from fireside.models.families import EMBED, family_of
 from fireside.models.gguf import THINKING_MARKS
+from fireside.models.trie import TokenTrie
 
 GLANCE = Timeouts(connect=0.4, load=0.6, first_token=0.6, stall=0.6)
 Json = dict[str, object]
@@ -84,6 +85,10 @@ class Place(Protocol):
 
     def slot(self, card: ModelCard, session: str | None, *, typing: bool = False) -> AbstractContextManager[int]:
         """The number of the slot a request should ask for."""
+        ...
+
+    async def tokens(self, card: ModelCard) -> TokenTrie | None:
+        """The model's vocabulary; ``None`` where it is not at hand."""
         ...
 
     async def unload(self, card: ModelCard) -> None:
@@ -156,6 +161,9 @@ class Embedded:
         slots = self._slots.setdefault(card.name, Slots(self._spec.parallel))
         return slots.hold(session, typing=typing)
 
+    async def tokens(self, card: ModelCard) -> TokenTrie | None:
+        return await asyncio.to_thread(self.shelf.tokens, card.name)
+
     async def unload(self, card: ModelCard) -> None:
         for embedding in (False, True):
             await self._supervisor.dismiss(self._spec_of(card, embedding=embedding))
@@ -195,7 +203,8 @@ class Embedded:
         )
 
     def _spec_of(self, card: ModelCard, *, embedding: bool) -> ChildSpec:
-        spec = self._spec._replace(model=card.path, context=card.context_window)
+        loras = (*self._spec.loras, (card.adapter, 1.0)) if card.adapter else self._spec.loras
+        spec = self._spec._replace(model=card.path, context=card.context_window, loras=loras)
         return spec._replace(embedding=True, pooling=self.shelf.pooling(card.name)) if embedding else spec
 
 
@@ -220,6 +229,9 @@ class Remote:
 
     def slot(self, card: ModelCard, session: str | None, *, typing: bool = False) -> AbstractContextManager[int]:
         return nullcontext(ANY)
+
+    async def tokens(self, card: ModelCard) -> TokenTrie | None:
+        return None  # no route tells them all
 
     async def unload(self, card: ModelCard) -> None:
         """A server that runs by itself keeps its model."""

@@ -23,6 +23,7 @@ from fireside.core.streams import closing
 from fireside.core.values import replace
 from fireside.engines.egress import boundary_of
 from fireside.engines.engine import Boundary, EngineHealth, PullProgress
+from fireside.engines.healing import grammar, healed, taken_back, without_end
 from fireside.engines.llama_models import Shelf
 from fireside.engines.llama_places import Asker, Embedded, Json, Place, Remote
 from fireside.engines.llama_schema import check_schema, checked, held
@@ -110,16 +111,19 @@ class LlamaServerEngine:
 
     async def complete(self, request: CompletionRequest, card: ModelCard) -> AsyncIterator[Delta]:
         """The model's own fill-in-the-middle form, code drawn at temperature 0 unless another was asked for; or a raw prompt as it is."""
-        drawn, prompt = request, request.prefix
+        drawn, prompt, end = request, request.prefix, ""
         if not request.raw:
             require(card, "fim", "fill in code")
             assert card.fim is not None
-            drawn, prompt = drawn_as_code(request, card.fim), fim_prompt(request, card.fim)
+            end = taken_back(request, await self._place.tokens(card))
+            drawn, prompt = drawn_as_code(request, card.fim), fim_prompt(without_end(request, end), card.fim)
         body = write_completion(told_of_tokens(drawn), card.name, prompt=prompt)
+        body |= {"grammar": grammar(end)} if end else {}
         with self._place.slot(card, request.session, typing=request.priority == Priority.TYPING) as slot:
             body |= {"cache_prompt": True, "id_slot": slot}
-            async with closing(self._answer("/v1/completions", body, card, "complete")) as answer:
-                async for delta in answer:
+            answer = self._answer("/v1/completions", body, card, "complete")
+            async with closing(healed(answer, end) if end else answer) as deltas:
+                async for delta in deltas:
                     yield delta
 
     async def embed(self, texts: Sequence[str], card: ModelCard) -> Vectors:

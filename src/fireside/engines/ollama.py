@@ -19,6 +19,7 @@ from fireside.core.values import replace
 from fireside.engines import ollama_errors as errors
 from fireside.engines.endpoint import parse
 from fireside.engines.engine import Boundary, EngineHealth, PullProgress, Resident
+from fireside.engines.healing import blanks_back, healed, without_end
 from fireside.engines.ollama_calls import marked
 from fireside.engines.ollama_client import OllamaClient
 from fireside.engines.ollama_context import ContextSizes, Measure, check, measure, measure_text
@@ -100,21 +101,28 @@ class OllamaEngine:
 
         Code is drawn at temperature 0 unless another was asked for; the model's default is meant for talk. A raw prompt goes as it is.
         """
-        text, sampling, answer = request.prefix, request.sampling, request.sampling.max_tokens
+        text, sampling, answer, end = (
+            request.prefix,
+            request.sampling,
+            request.sampling.max_tokens,
+            blanks_back(request),
+        )
         if not request.raw:
             if card.fim is None:
                 raise Invalid(
                     f"{card.name} cannot fill in code", remedy="choose a model that can: fireside models list"
                 )
-            text, sampling = fim_prompt(request, card.fim), drawn_as_code(request, card.fim).sampling
+            text = fim_prompt(without_end(request, end), card.fim)
+            sampling = drawn_as_code(request, card.fim).sampling
             answer = sampling.max_tokens or request.max_tokens
         prompt = measure_text(text)
         options = wire.write_options(sampling, num_ctx=self._fit(card, prompt, answer), max_tokens=request.max_tokens)
         body = wire.write_generate(
             card.name, text, options=options, keep_alive=self._stays(request), logprobs=sampling.logprobs
         )
-        async with closing(self._answer("/api/generate", body, _read_generate, card, prompt)) as deltas:
-            async for delta in deltas:
+        deltas = self._answer("/api/generate", body, _read_generate, card, prompt)
+        async with closing(healed(deltas, end) if end else deltas) as answered:
+            async for delta in answered:
                 yield delta
 
     async def embed(self, texts: Sequence[str], card: ModelCard) -> Vectors:

@@ -19,6 +19,7 @@ from fireside.core.values import replace
 from fireside.engines.api import QUICK, Api, Json, Key, boundary_for, cannot, fitted, refuse_pull
 from fireside.engines.base_url import BaseUrl, base_url
 from fireside.engines.engine import Boundary, EngineHealth, PullProgress
+from fireside.engines.healing import blanks_back, healed_batches, without_end
 from fireside.engines.model_list import ModelSettings, cards_of
 from fireside.engines.registry import EngineContext
 from fireside.engines.transport import Timeouts
@@ -115,13 +116,15 @@ class OpenAIEngine:
         """
         drawn: CompletionRequest = request
         prompt: str | None = request.prefix
+        end = blanks_back(request)
         if not request.raw:
             if not card.can("fim"):
                 raise cannot(card, "fim", "fill in code")
-            drawn = drawn_as_code(request, card.fim)
-            prompt = fim_prompt(request, card.fim) if card.fim is not None else None
+            drawn = drawn_as_code(without_end(request, end), card.fim)
+            prompt = fim_prompt(drawn, card.fim) if card.fim is not None else None
         body = write_completion(drawn, card.name, prompt=prompt, stream=request.stream, documented=self.documented)
-        return self.api.stream("/completions", body, ChatReader(), purpose="complete", model=card.name)
+        answer = self.api.stream("/completions", body, ChatReader(), purpose="complete", model=card.name)
+        return healed_batches(answer, end) if end else answer
 
     async def embed(self, texts: Sequence[str], card: ModelCard) -> Vectors:
         if not card.can("embed"):

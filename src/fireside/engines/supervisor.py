@@ -374,11 +374,21 @@ class Supervisor:
 
 
 def key_of(spec: ChildSpec) -> str:
-    """Names a child: equal for all who may share it, different as soon as the model file changes."""
+    """Names a child: equal for all who may share it, different as soon as the model file or an adapter changes."""
     try:
         state = os.stat(spec.model)
     except OSError as error:
         raise Invalid(f"cannot read {spec.model}: {error.strerror}", remedy="fireside models list") from error
     shared = spec._replace(nice=0, idle_seconds=0.0)
-    facts = [fireside.__version__, state.st_size, state.st_mtime_ns, shared._asdict()]
+    adapters = [_state_of(path) for path, _ in spec.loras]
+    facts = [fireside.__version__, state.st_size, state.st_mtime_ns, adapters, shared._asdict()]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+
+
+def _state_of(path: str) -> tuple[int, int]:
+    """Size and date of an adapter; zeros for one that is gone, which the server will say better."""
+    try:
+        state = os.stat(path)
+    except OSError:
+        return 0, 0
+    return state.st_size, state.st_mtime_ns

@@ -8,7 +8,11 @@ Capability = Literal["chat", "tools", "fim", "embed", "json_schema", "vision", "
 
 @dataclass(frozen=True, slots=True)
 class FimTokens:
-    """Fill-in-the-middle control tokens as text. ``order``: psm = prefix, suffix, middle; spm = suffix, prefix, middle."""
+    """Fill-in-the-middle control tokens as text.
+
+    ``order``: psm = prefix, suffix, middle; spm = suffix, prefix, middle; joined = suffix, then prefix and middle as one text after the
+    middle token (Bavarian et al., arXiv 2207.14255, section 4.3, "SPM variant 2"), so that the answer simply goes on.
+    """
 
     prefix: str
     suffix: str
@@ -16,7 +20,7 @@ class FimTokens:
     pad: str = ""
     repo: str = ""
     file: str = ""
-    order: Literal["psm", "spm"] = "psm"
+    order: Literal["psm", "spm", "joined"] = "psm"
     stop: tuple[str, ...] = ()
 
 
@@ -26,6 +30,7 @@ class ModelCard:
 
     ``name``: as the engine knows it. ``context_window``: tokens one request may use, prompt and answer together (0 = unknown).
     ``parameters``: how many weights; ``size``: bytes on disk or in memory (0 = unknown for both). ``sha256`` or another digest.
+    ``adapter``: a LoRA as GGUF that is laid over the file at ``path``.
     """
 
     name: str
@@ -40,6 +45,7 @@ class ModelCard:
     path: str = ""
     sha256: str = ""
     parent: str = ""
+    adapter: str = ""
 
     def can(self, capability: Capability) -> bool:
         return capability in self.capabilities
