@@ -13,7 +13,7 @@ from support.source import floors, imports, modules
 HEAVY = frozenset((
     "aiohttp", "accelerate", "keyring", "numpy", "pathspec", "prompt_toolkit", "pydantic", "rich", "safetensors", "sqlalchemy",
     "tokenizers", "tomlkit", "torch", "transformers", "tree_sitter", "uvicorn", "xllamacpp", "chromadb", "ray", "regex", "usearch",
-    "watchfiles",
+    "watchfiles", "bitsandbytes", "datasets", "datasketch", "gguf", "license_expression", "peft", "pyarrow", "trl", "yaml", "zstandard",
 ))  # fmt: skip
 
 # Whoever can open or accept a connection. Everyone else goes through engines/transport, and so through engines/egress.
@@ -40,6 +40,7 @@ MAY_TOUCH_THE_NETWORK = {
     "fireside.engines.egress": "looks a host up, to judge its address",
     "fireside.engines.child": "finds a free port, and asks its own server on loopback whether it is healthy",
     "fireside.server.listening": "listens where the user said",
+    "fireside.training.tune.distributed": "finds a free port for the processes of one training on this machine",
     "fireside.engines.hf_child": "serves a checkpoint on loopback, in a process of its own",
 }
 

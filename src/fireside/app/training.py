@@ -4,6 +4,7 @@ The only place where the training meets the rest of the house. What a stage does
 """
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from fireside.app.settings import Settings, load_config
 from fireside.config.layers import Config
 from fireside.config.notation import join_key
 from fireside.config.paths import Paths
+from fireside.core.errors import ModelNotFound
 from fireside.evals.compare import compare
 from fireside.evals.fim_line import FimLine, ships
 from fireside.evals.registry import check
@@ -22,10 +24,11 @@ from fireside.evals.report import write
 from fireside.evals.suite import CaseSettings, Result
 from fireside.evals.suite import Step as Progress
 from fireside.gateway.experiments import Changes
+from fireside.models import gguf
 from fireside.models.store import ModelStore
 from fireside.training.judge import Eval
 from fireside.training.pipeline import Pipeline
-from fireside.training.recipe import STAGES, Recipe
+from fireside.training.recipe import STAGES, Recipe, made
 from fireside.training.stages import Facts, Report, Stage, Step
 
 
@@ -74,6 +77,46 @@ def build_pipeline(
     wanted = [name for name in STAGES if name in recipe.stages and (only is None or name in only)]
     stages = [BUILDERS[name](recipe, house) for name in wanted]
     return Pipeline(stages, folder, seed=recipe.seed, smoke=smoke)
+
+
+def adaptation(
+    root: Path,
+    *,
+    base: str | None,
+    name: str | None,
+    minutes: float | None,
+    environ: Mapping[str, str],
+    flags: Mapping[str, object],
+) -> Recipe:
+    """The recipe of ``fireside train adapt``: fit a completion model to the repository in ``root``, for completions in that folder.
+
+    ``base``: a model of the store, a GGUF, or a checkpoint's folder; else what completes code now. Raises ``ModelNotFound`` without one.
+    """
+    from fireside.training.adapt import adaptation as tables_for
+
+    place = root.expanduser().absolute()
+    file, parameters = _base(base, environ, flags)
+    tables = tables_for(place, file, minutes=minutes or 0.0, parameters=parameters)
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name or place.name).strip("-._") or "mine"
+    publish = {"name": plain, "share": 0.0, "repository": str(place)}
+    return made({"name": f"adapt-{plain}"[:64], **tables, "publish": publish}, "fireside train adapt")
+
+
+def _base(named: str | None, environ: Mapping[str, str], flags: Mapping[str, object]) -> tuple[Path, int]:
+    """The file or folder of the model to adapt, and how many parameters it has (0: unknown)."""
+    if named is not None and Path(named).expanduser().exists():
+        return Path(named).expanduser(), 0
+    store = ModelStore(Paths.from_environment(environ).data / "models")
+    if named is not None:
+        return store.find(named).path, 0
+    chosen = load_config(None, environ, flags).settings.models.get("complete", "").partition("@")[0]
+    for stored in sorted(store.list(), key=lambda one: (one.name != chosen, one.size)):
+        if stored.present and gguf.card(stored.path, engine="").can("fim"):
+            return stored.path, gguf.card(stored.path, engine="").parameters
+    raise ModelNotFound(
+        "there is no model here that fills in code, so there is nothing to adapt",
+        remedy="name one: fireside train adapt --base MODEL; or train one: fireside train run completion-tiny",
+    )
 
 
 def work_folder(name: str, environ: Mapping[str, str], *, smoke: bool = False) -> Path:

@@ -129,7 +129,6 @@ def adapt_command(path: Path, base: str | None, name: str | None, minutes: float
         minutes=minutes,
         environ=os.environ,
         flags=here().flags,
-        smoke=bool(options["smoke"]),
     )
     return _go(recipe, None, **options)
 
