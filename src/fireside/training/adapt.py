@@ -4,6 +4,7 @@
 repository's own code easier to tell without making other code much harder. Knows settings; runs nothing.
 """
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,16 +14,19 @@ from fireside.core.errors import Invalid, ModelNotFound
 Tables = Mapping[str, Mapping[str, Any]]
 MINUTES = 10.0
 EPOCHS = 4.0
-# A base this large takes a smaller batch, and its weights packed.
-LARGE = 600_000_000
 CONTEXT = 512
+# The highest learning rate by the base's parameters: the first is measured (benchmarks/adapt.py), the others are common practice.
+RATES = ((20e6, 2e-3), (200e6, 1e-3), (math.inf, 2e-4))
 KINDS = ("lm", "fim")
+# A base this large takes a smaller batch, its weights packed, and gradient checkpointing.
+LARGE = 600_000_000
 
 
 def adaptation(root: Path, base: Path, *, minutes: float = 0.0, parameters: int = 0, context: int = CONTEXT) -> Tables:
     """The tables of a recipe by stage. ``base``: a GGUF or an HF folder. ``minutes``: 0: as long as it helps, ten at most.
 
-    ``parameters``: of the base, where they are known. Raises ``Invalid`` when ``root`` is no folder, ``ModelNotFound`` without a base.
+    ``parameters``: of the base, 0 where nobody knows. ``context``: tokens a row; no more than the base takes.
+    Raises ``Invalid`` when ``root`` is no folder, ``ModelNotFound`` without a base.
     """
     if not root.is_dir():
         raise Invalid(f"{root} is no folder", remedy="name a repository: fireside train adapt PATH")
@@ -33,7 +37,7 @@ def adaptation(root: Path, base: Path, *, minutes: float = 0.0, parameters: int 
     large = parameters > LARGE
     place = str(base.absolute())
     return {
-        "collect": {"repositories": [str(root.absolute())], "kinds": list(KINDS), "near_duplicates": 0.8},
+        "collect": {"repositories": [str(root.absolute())], "kinds": list(KINDS), "near_duplicates": 0.7},
         "prepare": {
             "base": place,
             "context": context,
@@ -47,7 +51,7 @@ def adaptation(root: Path, base: Path, *, minutes: float = 0.0, parameters: int 
             "base": place,
             "epochs": EPOCHS,
             "minutes": minutes or MINUTES,
-            "rate": 2e-4 if large else 1e-3,
+            "rate": next(rate for most, rate in RATES if parameters <= most),
             "rank": 16,
             "alpha": 32.0,
             "batch": 1 if large else 4,

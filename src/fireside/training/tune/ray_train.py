@@ -6,14 +6,20 @@ The job's folder must be seen by every machine (a shared disk), as the trainer's
 import os
 from typing import Any
 
+import msgspec
+import orjson
+
 from fireside.core.errors import Invalid
 from fireside.training.tune.jobs import OFFLINE, Job
+
+COUNTED = ".counted.json"
 
 
 def train(job: Job) -> dict[str, Any]:
     """Train in ``job.settings.spread.processes`` workers; returns what worker 0 counted. Raises ``Invalid``."""
     try:
         import ray
+        import ray.exceptions
         from ray.train import RunConfig, ScalingConfig
         from ray.train.torch import TorchConfig, TorchTrainer
     except ImportError as error:
@@ -33,29 +39,30 @@ def train(job: Job) -> dict[str, Any]:
     try:
         trainer = TorchTrainer(
             _worker,
-            train_loop_config={"job": job_text(job)},
+            train_loop_config={"job": msgspec.json.encode(job).decode()},
             torch_config=TorchConfig(backend="nccl" if cuda.is_available() else "gloo"),
             scaling_config=ScalingConfig(num_workers=spread.processes, use_gpu=cuda.is_available()),
             run_config=RunConfig(storage_path=str(job.place.absolute() / ".ray"), name="tune"),
         )
-        result = trainer.fit()
+        trainer.fit()
+    except ray.exceptions.RayError as error:
+        raise Invalid(
+            f"the training on Ray failed: {str(error).strip().splitlines()[-1]}", remedy="see stderr.log"
+        ) from error
     finally:
         ray.shutdown()
-    return dict(result.metrics or {})
-
-
-def job_text(job: Job) -> str:
-    import msgspec
-
-    return msgspec.json.encode(job).decode()
+    told: dict[str, Any] = orjson.loads((job.place / COUNTED).read_bytes())
+    return told
 
 
 def _worker(told: dict[str, Any]) -> None:
     """One process: Ray has joined it with the others, and the trainer finds that out by itself."""
-    import msgspec
-    from ray import train as ray_train
+    from ray.train import get_context
 
     from fireside.training.tune import lora
 
     job = msgspec.json.decode(told["job"], type=Job)
-    ray_train.report(lora.train(job, lora.Stop()))
+    counted = lora.train(job, lora.Stop())
+    # Ray keeps what workers report only beside a checkpoint of its own, and the trainer's are enough.
+    if get_context().get_world_rank() == 0:
+        (job.place / COUNTED).write_bytes(orjson.dumps(counted))
