@@ -134,6 +134,14 @@ def test_the_older_keys_for_fill_in_the_middle_are_understood(tmp_path: Path):
     assert (fim.prefix, fim.suffix, fim.middle) == ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>")
 
 
+def test_a_model_of_our_own_says_that_its_prefix_and_middle_are_one_text(tmp_path: Path):
+    metadata, tensors = parts()
+    told = metadata | {"fireside.fim_order": "joined"}
+    fim = gguf.card(gguf_writer.write(tmp_path / "m.gguf", told, tensors), engine="e").fim
+    assert fim is not None
+    assert (fim.order, fim.prefix) == ("joined", "<|fim_prefix|>")
+
+
 def without_fim_numbers() -> tuple[dict[str, Value], list[Tensor]]:
     metadata, tensors = parts()
     return {key: value for key, value in metadata.items() if "fim_" not in key}, tensors

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from fireside.core.messages import Message, ToolCall
 from fireside.core.requests import CompletionRequest, Snippet
+from fireside.core.values import replace
 from fireside.models.card import FimTokens
 from fireside.models.families import FAMILIES, Family, family_of
 from fireside.models.prompting import chat_prompt, disarm, fim_prompt, fim_stops
@@ -31,6 +32,13 @@ def fim_of(name: str) -> FimTokens:
 )
 def test_the_hole_is_written_as_the_family_was_trained(family: str, prompt: str):
     assert fim_prompt(CompletionRequest("def f(", "):"), fim_of(family)) == prompt
+
+
+def test_joined_the_text_before_the_cursor_stands_last_so_that_a_key_stroke_only_adds_to_the_prompt():
+    joined = replace(fim_of("qwen2.5-coder"), order="joined")
+    prompt = fim_prompt(CompletionRequest("def f(", "):", path="a.py"), joined)
+    assert prompt == ("<|repo_name|>project\n<|file_sep|>a.py\n<|fim_prefix|><|fim_suffix|>):<|fim_middle|>def f(")
+    assert fim_prompt(CompletionRequest("def f(x", "):", path="a.py"), joined) == prompt + "x"
 
 
 def test_neighbours_stand_before_the_file_under_their_paths():

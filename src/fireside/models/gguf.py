@@ -7,6 +7,7 @@ are never read, so a card of a file of many gigabytes takes some tens of millise
 from collections import Counter
 from pathlib import Path
 
+from fireside.core.values import replace
 from fireside.models.card import Capability, FimTokens, ModelCard
 from fireside.models.families import EMBED, Family, family_of
 from fireside.models.header import STRING, Header, read_header
@@ -23,6 +24,7 @@ FIM_KEYS = {
     "repo": ("fim_rep_token_id",),
     "file": ("fim_sep_token_id",),
 }
+ORDER_KEY = "fireside.fim_order"
 END_OF_TEXT = "<|endoftext|>"
 END_KEYS = ("eos_token_id", "eot_token_id", "eom_token_id")
 THINKING_MARKS = ("<think>", "enable_thinking", "reasoning_content", "<|channel|>", "[THINK]")
@@ -66,8 +68,14 @@ def quantization(header: Header) -> str:
 def fim_tokens(header: Header, family: Family) -> FimTokens | None:
     """The fill-in-the-middle tokens: by the numbers the file gives, in the family's spelling where both mean the same ones.
 
-    Without numbers in the file, the family's own, if they stand in the vocabulary.
+    Without numbers in the file, the family's own, if they stand in the vocabulary. ``fireside.fim_order = "joined"``, which models trained
+    here carry, decides the order.
     """
+    found = _told_or_known(header, family)
+    return replace(found, order="joined") if found is not None and header.text(ORDER_KEY) == "joined" else found
+
+
+def _told_or_known(header: Header, family: Family) -> FimTokens | None:
     special = _special_tokens(header)
     told = {part: next((special[key] for key in keys if key in special), "") for part, keys in FIM_KEYS.items()}
     if told["prefix"] and told["suffix"]:

@@ -34,6 +34,8 @@ def fim_prompt(request: CompletionRequest, fim: FimTokens) -> str:
     a family without file tokens is given none, for it would take them as part of the prefix.
     """
     prefix, suffix = disarm(request.prefix, fim_stops(fim)), disarm(request.suffix, fim_stops(fim))
+    if fim.order == "joined":  # what was typed stands last and grows, so all before it stays computed
+        return f"{_files(request, fim)}{fim.prefix}{fim.suffix}{suffix}{fim.middle}{prefix}"
     if fim.order == "spm":
         return f"{_files(request, fim)}{fim.suffix}{suffix}{fim.prefix}{prefix}{fim.middle}"
     return f"{_files(request, fim)}{fim.prefix}{prefix}{fim.suffix}{suffix}{fim.middle}"

@@ -157,9 +157,13 @@ def _template(fim: FimTokens | None) -> str:
     """Chats are formed by the engine with the model's own template. Editors look for ``.Suffix`` to learn whether a model fills in code."""
     if fim is None:
         return "{{ .Prompt }}"
-    prompt, suffix = f"{fim.prefix}{{{{ .Prompt }}}}", f"{fim.suffix}{{{{ .Suffix }}}}"
-    filled = suffix + prompt if fim.order == "spm" else prompt + suffix
-    return f"{{{{- if .Suffix }}}}{filled}{fim.middle}{{{{- else }}}}{{{{ .Prompt }}}}{{{{- end }}}}"
+    prompt, suffix = "{{ .Prompt }}", f"{fim.suffix}{{{{ .Suffix }}}}"
+    filled = {
+        "psm": f"{fim.prefix}{prompt}{suffix}{fim.middle}",
+        "spm": f"{suffix}{fim.prefix}{prompt}{fim.middle}",
+        "joined": f"{fim.prefix}{suffix}{fim.middle}{prompt}",
+    }[fim.order]
+    return f"{{{{- if .Suffix }}}}{filled}{{{{- else }}}}{{{{ .Prompt }}}}{{{{- end }}}}"
 
 
 def _made(request: ChatRequest, made: Modelfile) -> ChatRequest:
