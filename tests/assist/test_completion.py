@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from fireside.assist.completion import Assist, split_at
+from fireside.assist.likelihood import Likelihood
+from fireside.assist.settings import AssistSettings
 from fireside.assist.trim import Trimmer
 from fireside.core.errors import ConnectionFailed, FiresideError, Invalid, ModelNotFound
-from fireside.core.requests import CompletionRequest, Delta, Snippet
+from fireside.core.requests import CompletionRequest, Delta, Logprob, Snippet
 from fireside.engines.scripted import Reply, ScriptedEngine
 from fireside.models.card import ModelCard
 
@@ -233,3 +235,102 @@ def test_a_completion_is_trimmed_to_what_is_missing(prefix: str, suffix: str, wr
         if trimmer.take(char):
             break
     assert trimmer.text() == kept
+
+
+# How sure, and of whom
+
+
+@dataclass
+class Sure:
+    """A gateway whose model tells how likely its tokens were, and refuses to where it is told so."""
+
+    tokens: list[tuple[str, float]]
+    refuses: bool = False
+    requests: list[CompletionRequest] = field(default_factory=list)
+
+    async def card_for(self, model: str, *, needs) -> ModelCard | None:
+        return ModelCard("small", "here", capabilities=frozenset(("fim",)))
+
+    async def complete(self, request: CompletionRequest) -> AsyncIterator[Delta]:
+        self.requests.append(request)
+        if self.refuses and request.sampling.logprobs is not None:
+            raise Invalid("no logprobs here", remedy="")
+        for text, logprob in self.tokens:
+            told = () if self.refuses else (Logprob(text, logprob),)
+            yield Delta(text=text, logprobs=told)
+        yield Delta(finish_reason="stop")
+
+
+def sure_of(tokens: list[tuple[str, float]], **settings) -> tuple[Assist, Sure]:
+    gateway = Sure(tokens, refuses=settings.pop("refuses", False))
+    return Assist(gateway, Folder({"a.py": CODE}), AssistSettings(**settings)), gateway
+
+
+async def test_what_a_model_only_guesses_is_not_shown():
+    guessing, _ = sure_of([("total", -2.5), (", 1)", -1.5)])
+    assert (await guessing.complete("a.py", 5)).source == "copying"
+    knowing, _ = sure_of([("total", -0.2), (", 1)", -0.4)])
+    assert (await knowing.complete("a.py", 5)).text == "total, 1)"
+
+
+async def test_only_what_would_be_shown_counts():
+    knowing, _ = sure_of([("total)", -0.1), ("\n", -9.0), ("garbage()", -9.0)])
+    assert (await knowing.complete("a.py", 5)).text == "total)"
+
+
+async def test_the_limit_is_the_users():
+    patient, _ = sure_of([("total)", -5.0)], least_logprob=-100.0)
+    assert (await patient.complete("a.py", 5)).source == "model"
+
+
+async def test_a_server_that_refuses_to_tell_is_asked_without():
+    silent, gateway = sure_of([("total)", -0.1)], refuses=True)
+    assert (await silent.complete("a.py", 5)).source == "model"
+    assert [request.sampling.logprobs for request in gateway.requests] == [0, None]
+
+
+async def test_a_copy_that_is_surely_right_needs_no_model():
+    certain, gateway = sure_of([("total)", -0.1)], copy_confidence=0.0)
+    assert (await certain.complete("a.py", 5)).source == "copying"
+    assert gateway.requests == []
+    always, gateway = sure_of([("total)", -0.1)], copy_confidence=2.0)
+    assert (await always.complete("a.py", 5)).source == "model"
+    assert len(gateway.requests) == 1
+
+
+async def test_what_does_not_parse_is_cut_to_what_does():
+    broken, _ = sure_of([("total) ) ]", -0.1)], copy_confidence=2.0)
+    assert (await broken.complete("a.py", 5)).text == "total)"
+
+
+@pytest.mark.parametrize("heal", [True, False])
+async def test_whether_tokens_are_healed_is_the_users_choice(heal: bool):
+    chosen, gateway = sure_of([("total)", -0.1)], heal=heal)
+    await chosen.complete("a.py", 5)
+    assert gateway.requests[0].heal is heal
+
+
+async def test_a_key_stroke_in_a_long_file_only_adds_to_the_prompt():
+    long = "".join(f"value_{number} = {number}\n" for number in range(3_000))
+    asking, gateway = sure_of([("1", -0.1)], copy_confidence=2.0)
+    for typed in ("other", "other ", "other ="):
+        await asking.complete("a.py", 3_001, text=long + typed)
+    first, second, third = (request.prefix for request in gateway.requests)
+    assert second == first + " "
+    assert third == second + "="
+    assert 9_000 < len(third) <= 12_000
+
+
+def test_tokens_that_only_touch_what_is_shown_count_too():
+    likelihood = Likelihood()
+    for token, logprob in (("\n", -8.0), ("ab", -1.0), ("cd", -3.0), ("e", -9.0)):
+        likelihood.take(Delta(text=token, logprobs=(Logprob(token, logprob),)))
+    assert likelihood.mean(1, 4) == -2.0
+    assert likelihood.mean(1, 3) == -1.0
+    assert likelihood.mean(3, 3) is None
+
+
+def test_an_engine_that_says_nothing_is_neither_sure_nor_unsure():
+    likelihood = Likelihood()
+    likelihood.take(Delta(text="ab"))
+    assert likelihood.mean(0, 2) is None

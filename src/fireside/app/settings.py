@@ -11,6 +11,7 @@ import msgspec
 
 from fireside.agent.settings import AgentSettings
 from fireside.app.serving import ServerSettings
+from fireside.assist.settings import AssistSettings
 from fireside.config.layers import Config, NotLoaded
 from fireside.engines.anthropic import AnthropicSettings
 from fireside.engines.egress import EgressSettings
@@ -74,6 +75,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     privacy: EgressSettings = EgressSettings()
     gateway: GatewaySettings = GatewaySettings()
     agent: AgentSettings = AgentSettings()
+    assist: AssistSettings = AssistSettings()
     index: IndexSettings = IndexSettings()
     server: ServerSettings = ServerSettings()
     records: RecordsSettings = RecordsSettings()

@@ -1,5 +1,6 @@
-"""Complete code at a cursor: by a model that fills in the middle where there is one, by copying where there is none or it fails.
+"""Complete code at a cursor: by copying what is surely right, else by a model that fills in the middle, else by copying after all.
 
+Copying is cheap and comes first; a model is asked where the copy is not sure, and what it is not sure of itself is not shown.
 Knows the gateway and the project through the two small protocols here. Never raises because a model cannot answer: a key stroke is no
 place for an error message; what went wrong is the gateway's to publish. No model sees a file that holds secrets, nor what looks like a key.
 """
@@ -11,15 +12,21 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from fireside.assist.copying import suggest
+from fireside.assist.likelihood import Likelihood
+from fireside.assist.settings import AssistSettings
+from fireside.assist.syntax import longest_that_parses
 from fireside.assist.trim import Trimmer
 from fireside.core.errors import FiresideError, Invalid
-from fireside.core.requests import CompletionRequest, Delta, Snippet
+from fireside.core.requests import CompletionRequest, Delta, Sampling, Snippet
 from fireside.core.streams import closing
+from fireside.core.values import replace
+from fireside.index.languages import TEXT, language_of
 from fireside.models.card import Capability, ModelCard
 from fireside.workspace.exposure import findings, redact, withheld
 
 MAX_TOKENS = 96
 PREFIX_LIMIT = 12_000
+PREFIX_STEP = 2_000
 SUFFIX_LIMIT = 4_000
 NEIGHBOUR_LINES = 60
 NEIGHBOURS = 3
@@ -63,12 +70,25 @@ class Completion:
     seconds: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where something is to be completed. ``language``: as the index names it; "" for one it does not know."""
+
+    path: str
+    language: str
+    prefix: str
+    suffix: str
+    neighbours: Sequence[Snippet]
+    max_lines: int
+
+
 class Assist:
     """What an editor asks for while somebody types."""
 
-    def __init__(self, gateway: Models, project: Surroundings) -> None:
+    def __init__(self, gateway: Models, project: Surroundings, settings: AssistSettings = AssistSettings()) -> None:  # noqa: B008  frozen
         self._gateway = gateway
         self._project = project
+        self._settings = settings
 
     async def complete(
         self, path: str, line: int, column: int | None = None, *, text: str | None = None, max_lines: int = 1
@@ -80,16 +100,22 @@ class Assist:
         """
         started = time.perf_counter()
         prefix, suffix = split_at(self._text(path) if text is None else text, line, column, path)
-        neighbours = self._neighbours(path)
-        card = await self._card() if not withheld(path) else None
-        if card is not None:
-            written = await self._ask(prefix, suffix, path, neighbours, max_lines)
-            if written:
-                return Completion(written, "model", f"{card.name}@{card.engine}", time.perf_counter() - started)
-        language = PROSE.get(Path(path).suffix.lower(), "")
-        copied = suggest(prefix, suffix, neighbours=neighbours, language=language, max_lines=max_lines)
+        place = Place(path, _language(path), prefix, suffix, self._neighbours(path), max_lines)
+        copied = suggest(prefix, suffix, neighbours=place.neighbours, language=place.language, max_lines=max_lines)
+        if copied is None or copied.confidence < self._settings.copy_confidence:
+            written = await self._written(place)
+            if written is not None:
+                return replace(written, seconds=time.perf_counter() - started)
         seconds = time.perf_counter() - started
         return Completion(copied.text, "copying", "", seconds) if copied else Completion("", "none", "", seconds)
+
+    async def _written(self, place: Place) -> Completion | None:
+        """By the model: ``None`` when there is none, when it fails, or when it is not sure enough."""
+        card = await self._card() if not withheld(place.path) else None
+        if card is None:
+            return None
+        text = await self._ask(place)
+        return Completion(text, "model", f"{card.name}@{card.engine}") if text else None
 
     def _text(self, path: str) -> str:
         source = self._project.workspace.read(path)
@@ -109,26 +135,54 @@ class Assist:
         except FiresideError:
             return None
 
-    async def _ask(self, prefix: str, suffix: str, path: str, neighbours: Sequence[Snippet], max_lines: int) -> str:
-        """The model's text, or "" when it has none or fails."""
-        before, after = _without_keys(prefix[-2 * PREFIX_LIMIT :], suffix[: 2 * SUFFIX_LIMIT], path)
-        request = CompletionRequest(
-            prefix=before[-PREFIX_LIMIT:],
-            suffix=after[:SUFFIX_LIMIT],
-            path=path,
-            neighbours=tuple(_head(near) for near in _harmless(neighbours)),
-            max_tokens=MAX_TOKENS,
-            supersedes=f"complete:{path}",
-        )
-        trimmer = Trimmer(prefix, suffix, max_lines=max_lines)
+    async def _ask(self, place: Place) -> str:
+        """The model's text as far as it parses, or "" when it has none, fails, or guesses."""
+        request = self._request(place)
         try:
-            async with closing(self._gateway.complete(request)) as deltas:
-                async for delta in deltas:
-                    if trimmer.take(delta.text):
-                        break  # enough: closing the stream frees the engine at once
+            try:
+                trimmer, likelihood = await self._drawn(request, place)
+            except Invalid:  # some servers refuse a request for logprobs instead of passing it over
+                unsure = replace(request, sampling=replace(request.sampling, logprobs=None))
+                trimmer, likelihood = await self._drawn(unsure, place)
         except FiresideError:
             return ""
-        return trimmer.text()
+        text = longest_that_parses(place.prefix, trimmer.text(), place.suffix, place.language)
+        sure = likelihood.mean(trimmer.begin, trimmer.begin + len(text))
+        return text if sure is None or sure >= self._settings.least_logprob else ""
+
+    async def _drawn(self, request: CompletionRequest, place: Place) -> tuple[Trimmer, Likelihood]:
+        trimmer, likelihood = Trimmer(place.prefix, place.suffix, max_lines=place.max_lines), Likelihood()
+        async with closing(self._gateway.complete(request)) as deltas:
+            async for delta in deltas:
+                likelihood.take(delta)
+                if trimmer.take(delta.text):
+                    break  # enough: closing the stream frees the engine at once
+        return trimmer, likelihood
+
+    def _request(self, place: Place) -> CompletionRequest:
+        prefix, suffix = _end_of(place.prefix, 2 * PREFIX_LIMIT), place.suffix[: 2 * SUFFIX_LIMIT]
+        before, after = _without_keys(prefix, suffix, place.path)
+        return CompletionRequest(
+            prefix=_end_of(before, PREFIX_LIMIT),
+            suffix=after[:SUFFIX_LIMIT],
+            path=place.path,
+            neighbours=tuple(_head(near) for near in _harmless(place.neighbours)),
+            max_tokens=MAX_TOKENS,
+            heal=self._settings.heal,
+            sampling=Sampling(logprobs=0),
+            supersedes=f"complete:{place.path}",
+        )
+
+
+def _language(path: str) -> str:
+    found = PROSE.get(Path(path).suffix.lower()) or language_of(path)
+    return "" if found == TEXT and not path.lower().endswith(".txt") else found
+
+
+def _end_of(prefix: str, limit: int) -> str:
+    """The last part of a long prefix. It begins at the same place for many key strokes, so that an engine's cache of it stays of use."""
+    begin = -(-(len(prefix) - limit) // PREFIX_STEP) * PREFIX_STEP
+    return prefix[begin:] if begin > 0 else prefix
 
 
 def _harmless(neighbours: Sequence[Snippet]) -> list[Snippet]:

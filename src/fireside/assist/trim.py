@@ -35,6 +35,11 @@ class Trimmer:
             kept.append(line)
         return _without_overlap("\n".join(kept).rstrip(), self._after)
 
+    @property
+    def begin(self) -> int:
+        """How many characters of what was written stand before what is to be inserted."""
+        return len(self._written) - len(self._body())
+
     def _body(self) -> str:
         """What was written; a model asked at the end of a finished line begins with a line break, which is no line of its own."""
         return self._written.lstrip("\n\r") if self._at_line_start else self._written
