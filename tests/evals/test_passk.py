@@ -88,8 +88,7 @@ async def test_a_model_is_measured_by_what_its_programs_do(tasks):
     score = result.scores[0]
     assert (score.name, score.n, score.unit) == ("pass@1", 3, "%")
     assert score.value == pytest.approx(200 / 3)
-    assert score.low <= score.value <= score.high
-    assert (score.low, score.high) == (0.0, 100.0)
+    assert 0 < score.low < score.value < score.high < 100
 
 
 async def test_several_samples_have_seeds_of_their_own_and_are_warm(tasks):
@@ -150,3 +149,9 @@ def test_the_interval_is_over_the_tasks():
     score = suite.score(outcomes)[0]
     assert score.value == pytest.approx(25.0)
     assert 20 < score.low < 25 < score.high < 30
+
+
+def test_that_no_task_was_solved_is_no_certainty():
+    score = PassAtK().score([Outcome(str(number), {"pass@1": 0.0}) for number in range(20)])[0]
+    assert (score.value, score.low) == (0.0, 0.0)
+    assert 10 < score.high < 20

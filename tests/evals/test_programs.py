@@ -211,7 +211,7 @@ def test_small_mistakes_in_our_solutions_are_caught(walls, record_property):
     assert share >= 0.9
 
 
-def _some(codes: list[str], most: int = 5) -> list[str]:
+def _some(codes: list[str], most: int = 4) -> list[str]:
     """Spread over the whole program."""
     return codes[:: -(-len(codes) // most)] if len(codes) > most else codes
 

@@ -1,5 +1,6 @@
 """What a sandboxed program says is what comes back; where no sandbox works, nothing is run."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -81,6 +82,18 @@ def test_bubblewrap_has_a_small_folder_for_files_that_is_gone_afterwards():
     program = "import tempfile\nwith tempfile.TemporaryFile() as f:\n  f.write(b'x')\nopen('left', 'w').close()"
     assert sandbox.run(program, kind=kind).status == 0
     assert sandbox.run("import os\nprint(os.listdir())", kind=kind).stdout == "[]\n"
+
+
+def test_the_example_of_the_page_says_what_the_page_says():
+    if sandbox.available().kind is None:
+        pytest.skip(f"{sandbox.available().reason}; {sandbox.REMEDY}")
+    page = (Path(__file__).parents[2] / "docs" / "sandbox.md").read_text()
+    example = page.partition("```python\n")[2].partition("```")[0]
+    names: dict[str, object] = {}
+    exec(example, names)
+    ran = names["ran"]
+    assert isinstance(ran, sandbox.Ran)
+    assert example.rstrip().endswith(f"# {json.dumps(ran.stdout)}, {ran.status}, {json.dumps(ran.ended)}")
 
 
 def test_a_program_that_is_no_text_is_refused():

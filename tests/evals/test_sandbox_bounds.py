@@ -70,9 +70,9 @@ import os, time
 for _ in range(8):
     if os.fork() == 0:
         held = bytearray(os.urandom(1024)) * 150_000
-        time.sleep(4)
+        time.sleep(20)
         os._exit(0)
-time.sleep(4)
+time.sleep(20)
 print("OUT")
 """
     ran = attempt(kind, program)

@@ -102,6 +102,13 @@ def test_an_abstract_socket_cannot_be_reached(kind):
         stays_in(kind, f"import socket\nsocket.socket(socket.AF_UNIX).connect({name!r})\nprint('OUT')")
 
 
+@pytest.mark.parametrize("family", [40, 38, 16, 31], ids=["vsock", "alg", "netlink", "bluetooth"])
+def test_no_socket_of_a_kind_that_knows_no_walls_is_had(kind, family):
+    """A virtual machine reaches its host by a vsock, whatever network namespace it is in."""
+    program = f"import socket\ntry:\n    socket.socket({family}, 3)\n    print('OUT')\nexcept OSError as error:\n    print(error.errno)"
+    assert attempt(kind, program).stdout == "1\n"
+
+
 def test_a_file_of_the_home_cannot_be_read(kind, secret):
     stays_in(kind, f"print(open({str(secret)!r}).read())")
 

@@ -8,7 +8,7 @@ import pytest
 from fireside.evals import sandbox
 from fireside.evals.sandbox_limits import Limits
 
-FEW = Limits(seconds=5, memory=512 << 20, disk=8 << 20, processes=16)
+FEW = Limits(seconds=30, memory=512 << 20, disk=8 << 20, processes=16)
 OUT = "OUT"
 
 

@@ -1,7 +1,7 @@
 """``pass-at-k``: programs written by a model, run in the sandbox against their tests: in how many tasks is one of k attempts right?
 
 The unbiased estimator of Chen et al. 2021 ("Evaluating Large Language Models Trained on Code"), from n >= k samples of each task, with an
-interval by bootstrap over the tasks. Nothing is run where no sandbox works.
+interval over the tasks. Nothing is run where no sandbox works.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from fireside.evals.asking import drawn
 from fireside.evals.programs import LIMITS, OURS, STOPS, Task, Verdict, answered, continued, judge, read_tasks
 from fireside.evals.sandbox import REMEDY, available
 from fireside.evals.sandbox_limits import Limits
-from fireside.evals.statistics import mean, quantile
+from fireside.evals.statistics import mean, quantile, share
 from fireside.evals.suite import Case as SuiteCase
 from fireside.evals.suite import CaseSettings, Outcome, Score, Subject
 
@@ -120,7 +120,7 @@ class PassAtK:
         names = [f"pass@{k}" for k in self._ks]
         nothing = dict.fromkeys(names, 0.0)
         counted = [replace(one, scores=nothing) if one.failed else one for one in outcomes]
-        shares = [mean(name, counted, unit="%", scale=100.0) for name in names]
+        shares = [_share(name, counted) for name in names]
         speed = quantile("p50", outcomes, 0.5, key="ms")
         return (*shares, mean("tokens", outcomes, unit="tokens", better="neither"), speed)
 
@@ -160,3 +160,10 @@ class PassAtK:
                 parts.append(delta.text)
                 tokens = delta.usage.completion_tokens if delta.usage else tokens
         return "".join(parts), tokens
+
+
+def _share(name: str, outcomes: Sequence[Outcome]) -> Score:
+    """By bootstrap; where all that was seen is yes or no, Wilson's interval, which has a width even when nothing was solved."""
+    if all(outcome.scores.get(name, 0.0) in (0.0, 1.0) for outcome in outcomes):
+        return share(name, outcomes)
+    return mean(name, outcomes, unit="%", scale=100.0)

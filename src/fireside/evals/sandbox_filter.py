@@ -28,6 +28,8 @@ _PLAIN_REQUESTS = (
     0x5450,
     0x5451,
 )  # is it a terminal, its size, bytes waiting, blocking, close on exec
+# AF_UNIX, AF_INET, AF_INET6: the others, such as AF_VSOCK to a virtual machine's host, know no network namespace.
+_NAMESPACED_SOCKETS = (1, 2, 10)
 _SIGNALS_OF_FILES = (8, 10, 15)  # F_SETOWN, F_SETSIG, F_SETOWN_EX: a file can be made to send a signal to anybody
 
 # name: number on x86-64, number on aarch64 and riscv64 (asm-generic); -1: it has none there.
@@ -66,7 +68,7 @@ class Machine(NamedTuple):
 
 MACHINES = {"x86_64": Machine(0xC000003E, 0), "aarch64": Machine(0xC00000B7, 1), "riscv64": Machine(0xC00000F3, 1)}
 _NUMBERS = {"clone": (56, 220), "ioctl": (16, 29), "fcntl": (72, 25), "kill": (62, 129), "tgkill": (234, 131)}
-_NUMBERS |= {"prlimit64": (302, 261), "sendto": (44, 206), "prctl": (157, 167)}
+_NUMBERS |= {"prlimit64": (302, 261), "sendto": (44, 206), "prctl": (157, 167), "socket": (41, 198)}
 
 
 def _line(code: int, value: int, *, then: int = 0, otherwise: int = 0) -> bytes:
@@ -135,6 +137,7 @@ def _parts(machine: Machine, alone: bool) -> Iterator[bytes]:
         namespaces = [_argument(0), _line(_ANY_BIT, _NAMESPACES, otherwise=1), _verdict(_EPERM), _verdict(_ALLOW)]
         yield from _when(own["clone"], namespaces)
         yield from _when(own["ioctl"], _refuse_values(1, _TYPE_INTO_TERMINAL))
+        yield from _when(own["socket"], _only_values(0, _NAMESPACED_SOCKETS))
     yield _verdict(_ALLOW)
 
 
