@@ -1,5 +1,6 @@
 """The training itself, run in this process."""
 
+import errno
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +9,8 @@ from typing import Any
 import orjson
 import pytest
 
-from fireside.core.errors import Invalid
+from fireside.core.errors import FiresideError, Invalid, OutOfResources
+from fireside.training.tune import weights
 from fireside.training.tune.lora import FLOOR, Pace
 from fireside.training.tune.settings import TuneSettings
 
@@ -92,3 +94,32 @@ def test_the_clock_moves_the_rate_when_it_is_ahead_of_the_steps():
 
 def test_one_step_is_made_at_the_full_rate():
     assert Pace(TuneSettings(), 1).rate(0) == 1
+
+
+def test_without_other_code_nothing_is_forgotten_and_nothing_weakened(tuned_here: Tuned, work: Path):
+    for name in ("other", "other_held"):
+        (work / "prepare" / f"{name}.bin").unlink()
+    told = orjson.loads((work / "prepare" / "meta.json").read_bytes())
+    told["splits"] = {name: split for name, split in told["splits"].items() if not name.startswith("other")}
+    (work / "prepare" / "meta.json").write_bytes(orjson.dumps(told))
+    facts = tuned_here(forgetting=0.01, steps=4)
+    assert (facts["mix"], facts["strength"], facts["other_change"]) == (0, 1, 0)
+    assert facts["after"]["other"]["bytes"] == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "says"),
+    [
+        (MemoryError(), OutOfResources, "memory ran out"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), OutOfResources, "memory ran out"),
+        (RuntimeError("PytorchStreamWriter failed writing file data/0"), OutOfResources, "disk became full"),
+        (OSError(errno.ENOSPC, "No space left on device"), OutOfResources, "disk became full"),
+        (ValueError("something else\nand more"), Invalid, "the training failed: something else"),
+    ],
+)
+def test_every_way_to_fail_is_one_sentence(error: Exception, kind: type[FiresideError], says: str):
+    told = weights.fault(error)
+    assert isinstance(told, kind)
+    assert says in told.message
+    assert "\n" not in told.message
+    assert told.remedy

@@ -80,6 +80,15 @@ def test_a_plan_tells_what_it_takes_and_refuses_what_cannot_fit(base: Path, work
     assert not (work / "tune" / "adapter").exists()
 
 
+def test_rows_longer_than_the_base_reads_are_refused(base: Path, work: Path, tmp_path: Path):
+    short = Path(shutil.copytree(base, tmp_path / "short"))
+    config = orjson.loads((short / "config.json").read_bytes()) | {"max_position_embeddings": 32}
+    (short / "config.json").write_bytes(orjson.dumps(config))
+    (refusal,) = Tune(settings(short)).plan(Desk(work, "tune"), hardware.look(work)).refusals
+    assert "64 tokens long" in refusal.message
+    assert refusal.remedy == "prepare.context = 32"
+
+
 def test_a_base_that_is_not_there_or_is_none_is_refused_before_anything_begins(work: Path, tmp_path: Path):
     desk, here = Desk(work, "tune"), hardware.look(work)
     (missing,) = Tune(settings(tmp_path / "nowhere")).plan(desk, here).refusals

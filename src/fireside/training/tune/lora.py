@@ -131,9 +131,6 @@ def _trainer(job: Job, rows: Mixed, pace: Pace, stop: Stop) -> Any:
                 self._created_lr_scheduler = True
             return self.lr_scheduler
 
-    class Watch(_watching(TrainerCallback)):  # type: ignore[misc]
-        pass
-
     trainer = Trainer(
         model=model,
         args=_arguments(job, pace),
@@ -141,7 +138,7 @@ def _trainer(job: Job, rows: Mixed, pace: Pace, stop: Stop) -> Any:
         data_collator=rows.collate,
         processing_class=weights.tokenizer_of(job),
         peft_config=weights.lora(job),
-        callbacks=[Watch(job, pace, stop)],
+        callbacks=[_watching(TrainerCallback)(job, pace, stop)],
     )
     trainer.remove_callback(PrinterCallback)
     return trainer

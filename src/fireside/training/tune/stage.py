@@ -23,6 +23,7 @@ from fireside.training.stages import Desk, Facts, Hardware, Plan, file_digest
 from fireside.training.tune import bases, distributed, estimate, jobs, unsloth
 from fireside.training.tune.settings import TuneSettings
 from fireside.training.tune.texts import mixed_rows
+from fireside.training.tune.weights import NO_SPACE
 
 BASE = "base.json"
 ERRORS = "stderr.log"
@@ -74,7 +75,7 @@ class Tune:
         base = bases.look(self._base(desk))
         context, rows = self._rows(desk, settings)
         found = estimate.need(base, settings, hardware, context=context, rows=rows)
-        too_much = estimate.refusal(found, base, settings, hardware)
+        too_much = estimate.refusal(found, base, settings, hardware) or _too_long(context, base)
         return Plan(
             self.name,
             seconds=found.seconds,
@@ -125,7 +126,7 @@ class Tune:
     def _rows(self, desk: Desk, settings: TuneSettings) -> tuple[int, int]:
         """Context, and rows of an epoch with the mix; what can be said before ``prepare`` has run."""
         if not (desk.has("prepare") and (desk.work / "prepare" / META).is_file()):
-            return 1024, 500
+            return min(1024, bases.look(self._base(desk)).context), 500
         told = meta(desk.of("prepare"))
         counts = {name: split.rows for name, split in told.splits.items()}
         own = counts.get("train", 0)
@@ -153,6 +154,15 @@ def _notes(base: bases.Base, settings: TuneSettings, found: estimate.Need, hardw
     if spread.launch != "one":
         lines.append(f"{spread.processes} processes on {spread.hosts} machines by {spread.launch}, {spread.sharding}")
     return tuple(lines)
+
+
+def _too_long(context: int, base: bases.Base) -> FiresideError | None:
+    if context <= base.context:
+        return None
+    return Invalid(
+        f"the rows are {context} tokens long, and {base.path.name} reads {base.context}",
+        remedy=f"prepare.context = {base.context}",
+    )
 
 
 def _worked(job: jobs.Job, desk: Desk) -> Facts:
@@ -214,6 +224,10 @@ def _died(code: int, errors: Path) -> FiresideError:
             remedy="a smaller tune.batch, tune.gradient_checkpointing = true, tune.bits = 4; run it again: it goes on",
         )
     lines = errors.read_text("utf-8", "replace").strip().splitlines() if errors.is_file() else []
+    if any(words in line for line in lines[-1:] for words in NO_SPACE):
+        return OutOfResources(
+            "the disk became full while training", remedy="free some space and run it again: it goes on"
+        )
     return Invalid(f"the training ended with {code}: {lines[-1] if lines else 'no word'}", remedy=f"see {errors}")
 
 

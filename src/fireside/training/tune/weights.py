@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from fireside.core.errors import FiresideError, Invalid, OutOfResources
+from fireside.models.disk import disk_error
 from fireside.training.tune.bases import look
 from fireside.training.tune.jobs import UNPACKED, Job
 from fireside.training.tune.unpack import unpack
 
 LINEAR = ("all-linear",)
+# As torch and safetensors say it: neither raises an error of the system's.
+NO_SPACE = ("No space left on device", "os error 28", "failed writing file", "file write failed")
 
 
 def folder_of(job: Job) -> Path:
@@ -125,6 +128,12 @@ def fault(error: Exception) -> FiresideError:
         return OutOfResources(
             "memory ran out while training",
             remedy="a smaller tune.batch, tune.gradient_checkpointing = true, tune.bits = 4, or a shorter prepare.context",
+        )
+    if isinstance(error, OSError) and error.errno:
+        return disk_error(error, "the training")
+    if any(words in str(error) for words in NO_SPACE):
+        return OutOfResources(
+            "the disk became full while training", remedy="free some space and run it again: it goes on"
         )
     return Invalid(f"the training failed: {text}", remedy="see stderr.log in the stage's folder")
 
