@@ -93,6 +93,12 @@ def test_copying_says_the_next_best_where_the_best_does_not_parse():
     assert judged is None or longest_that_parses(prefix, judged.text, "\n", "python") == judged.text
 
 
+@pytest.mark.parametrize("language", HEADS)
+@pytest.mark.parametrize("nested", ["(" * 4_500, "[{(" * 1_500, "a(" * 2_200])
+def test_code_nested_without_end_is_survived(nested: str, language: str):
+    assert "x".startswith(longest_that_parses(nested, "x", "\n" + nested, language))
+
+
 @given(st.text(max_size=200), st.text(max_size=60), st.text(max_size=200), st.sampled_from(sorted(HEADS)))
 def test_what_is_kept_is_always_a_beginning(prefix: str, text: str, suffix: str, language: str):
     assert text.startswith(longest_that_parses(prefix, text, suffix, language))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 LINES_BEFORE = 50
 LINES_BEHIND = 15
 LONG_LINE = 2_000
-LONG_BLOCK = 20_000
+LONG_BLOCK = 10_000
 MOST_CUTS = 10
 WORD = re.compile(r"\s*(?:\w+|[^\w\s])")
 LEFT_OUT = frozenset(("markdown",))
@@ -154,10 +154,15 @@ def _goes_deeper(block: Block) -> bool:
     return indent_of(next(filter(str.strip, block.behind.split("\n")[1:]), "")) > indent_of(block.line)
 
 
-def _errors(node: "Node") -> int:
-    if not node.has_error:
-        return 0
-    return int(node.is_error or node.is_missing) + sum(_errors(child) for child in node.children)
+def _errors(root: "Node") -> int:
+    """Errors and missing marks below a node. A list, not recursion: brackets may be nested deeper than calls may."""
+    count, pending = 0, [root]
+    while pending:
+        node = pending.pop()
+        if node.has_error:
+            count += node.is_error or node.is_missing
+            pending.extend(node.children)
+    return count
 
 
 def _block(prefix: str, suffix: str, language: str) -> Block:
