@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from fireside.core.errors import Invalid
-from fireside.training.prepare import packed, tokenizer
+from fireside.training.prepare import other, packed, tokenizer
 from fireside.training.prepare.settings import PrepareSettings
 from fireside.training.prepare.split import is_held_out
 from fireside.training.prepare.stage import Prepare
 from fireside.training.rows import read
-from fireside.training.stages import Desk, Hardware, Manifest, file_digest, perform
+from fireside.training.stages import Desk, Hardware, Manifest, Step, file_digest, perform
 from support.corpora import collected, row, standard_library
 
 pytestmark = pytest.mark.train
@@ -140,3 +140,29 @@ def test_the_smallest_run_does_everything(tmp_path: Path):
     facts = prepared(work, PrepareSettings(), smoke=True).facts
     assert facts["vocabulary"] == 1024
     assert all(facts["tokens"][name] for name in ("train", "held", "held_fim", "other", "other_held"))
+
+
+def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(run: Path, tmp_path: Path):
+    def stop(step: Step) -> None:
+        if step.note == "tokenising" and step.done > step.total / 2:
+            raise KeyboardInterrupt
+
+    work = collected(tmp_path / "run", standard_library(30))
+    with pytest.raises(KeyboardInterrupt):
+        perform(Prepare(SMALL), Desk(work, "prepare", report=stop))
+    assert not (work / "prepare.json").exists()
+    prepared(work)
+    assert not list((work / "prepare").glob("*.part"))
+    for name in ("train.bin", "held.bin", "tokenizer/tokenizer.json"):
+        assert file_digest(run / "prepare" / name) == file_digest(work / "prepare" / name), name
+
+
+def test_other_code_that_nothing_may_learn_from_is_left_out(tmp_path: Path):
+    text = standard_library(1)[0].text
+    for name in ("own/a.py", "vendor_free/click/core.py"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text(text)
+    assert [one.path for one in other.read(str(tmp_path))] == ["own/a.py"]
+    before = other.state(str(tmp_path))
+    (tmp_path / "own/b.py").write_text(text)
+    assert other.state(str(tmp_path)) != before

@@ -166,6 +166,20 @@ def test_two_processes_learn_what_one_learns(work: Path, straight: tuple[Path, d
     assert facts["after"]["held_bytes"] == straight[1]["after"]["held_bytes"]
 
 
+def test_two_processes_that_were_stopped_go_on_too(work: Path, straight: tuple[Path, dict], tmp_path: Path):
+    def stop(done: float, total: float, unit: str, note: str) -> None:
+        if note.startswith("step 5,"):
+            raise KeyboardInterrupt
+
+    settings, folder = replace(TINY, processes=2), tmp_path / "stopped"
+    with pytest.raises(KeyboardInterrupt):
+        launch.spread(job(work, folder, settings), 2, stop)
+    assert (folder / checkpoint.NAME).is_file()
+    assert not (folder / "model").exists()
+    launch.spread(job(work, folder, settings, resumed=True), 2, quietly)
+    assert curve(folder) == pytest.approx(curve(straight[0]), rel=0.02)
+
+
 def test_a_loss_that_is_no_number_ends_the_run_and_says_what_to_do(work: Path, tmp_path: Path):
     folder = tmp_path / "wild"
     killed(job(work, folder), signal.SIGKILL, 4)

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -24,7 +25,11 @@ def spread(job: Job, processes: int, report: Report) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="fireside-") as place:
         told = Path(place) / "job.json"
         told.write_bytes(msgspec.json.encode(job))
-        with (Path(place) / "errors").open("w+b") as errors, _started(told, processes, errors.fileno()) as process:
+        with (
+            (Path(place) / "errors").open("w+b") as errors,
+            _terminable(),
+            _started(told, processes, errors.fileno()) as process,
+        ):
             assert process.stdout is not None
             for line in process.stdout:
                 said = _said(line)
@@ -44,6 +49,23 @@ def spread(job: Job, processes: int, report: Report) -> dict[str, Any]:
         f"a process of the training ended: {last[-1] if last else 'without a word'}",
         remedy="run it again, it goes on from the last checkpoint; or with pretrain.processes 1",
     )
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM is Ctrl-C: the processes in their own session would not hear of it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager
