@@ -63,6 +63,17 @@ async def test_a_suite_that_was_named_and_has_no_model_is_an_error(code: Path) -
             await measure_suites(bench, ["latency"], CaseSettings(cases=3), parallel=1, report=lambda step: None)
 
 
+async def test_every_answer_is_computed_and_comes_from_the_model_that_is_measured(code: Path) -> None:
+    flags = {"engines.actor.kind": "scripted", "engines.actor.says": "f(7)", "gateway.cache_bytes": 1 << 20}
+    async with opened(Wanted(model="script@actor"), root=code, flags=flags, environ=os.environ) as bench:
+        subject = await bench.subject("calculator")
+        for _ in range(2):
+            await measure_suites(bench, ["calculator"], CaseSettings(cases=1), parallel=1, report=lambda step: None)
+        assert subject.model == "script@actor"
+        assert len(bench.fireside.gateway.cache) == 0
+        assert not bench.fireside.config.settings.gateway.fallback
+
+
 async def test_a_file_that_is_not_there_is_told_before_anything_starts(tmp_path: Path) -> None:
     with pytest.raises(Invalid, match="no model file"):
         async with opened(Wanted(file=tmp_path / "none.gguf"), environ=os.environ):

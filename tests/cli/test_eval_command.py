@@ -75,6 +75,17 @@ def test_it_is_legible_in_a_terminal_of_any_width(evaluate: Evaluate, tmp_path: 
     assert all(len(line) <= max(columns, 72) for line in table)
 
 
+def test_a_model_that_is_named_is_asked(evaluate: Evaluate, code: Path, tmp_path: Path) -> None:
+    flags = {"engines.actor.kind": "scripted", "engines.actor.says": '{"findings": []}'}
+    enter(Door(root=code, flags=flags))
+    result = evaluate("review", "--model", "script@actor", "--cases", 0, "--parallel", 4, "--out", tmp_path / "out")
+    assert result.exit_code == 0
+    (kept,) = read(tmp_path / "out")
+    figures = {score.name: (score.value, score.n) for score in kept.scores}
+    assert (figures["found"], figures["false alarm"], figures["valid"]) == ((0.0, 36), (0.0, 36), (100.0, 72))
+    assert kept.model == "script@actor"
+
+
 def test_the_list_names_every_suite(evaluate: Evaluate) -> None:
     lines = evaluate("list").stdout.splitlines()
     assert {line.split()[0] for line in lines} >= {"fim-line", "fim-syntax", "edits", "tools", "review", "latency"}

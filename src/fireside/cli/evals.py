@@ -32,6 +32,11 @@ class Evals(click.Group):
             args = ["run", *args]
         return super().parse_args(ctx, args)
 
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        from fireside.evals.registry import SUITES
+
+        return self.commands.get("run" if cmd_name in SUITES else cmd_name)
+
 
 @click.group("eval", cls=Evals)
 def eval_command() -> None:
