@@ -5,8 +5,20 @@ import sys
 from pathlib import Path
 
 # Those that install much or take minutes run only when named.
-NAMED = ("clients",)
-ALL = ("startup", "install", "engine", "gateway", "search", "vectors", "edits", "checkpoints", "completion", "training")
+NAMED = ("clients", "adapt")
+ALL = (
+    "startup",
+    "install",
+    "engine",
+    "gateway",
+    "search",
+    "vectors",
+    "edits",
+    "checkpoints",
+    "completion",
+    "training",
+    "collect",
+)
 
 
 def main() -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fireside.core.errors import ConnectionFailed, Invalid, NotPermitted, OutOfResources
+from fireside.core.errors import Invalid, NotPermitted, OutOfResources
 from fireside.training.collect.mapping import map_shards, only_here
 from fireside.training.collect.settings import CollectSettings
 from fireside.training.collect.stage import Collect
@@ -128,6 +128,6 @@ class TestOnACluster:
         with pytest.raises(Invalid, match="does not exist"):
             list(map_shards(Workspace, ["/no/such/folder"], ray=cluster))
 
-    def test_without_a_cluster_it_says_so(self):
-        with pytest.raises(ConnectionFailed):
-            list(map_shards(abs, [1], ray="127.0.0.1:1"))
+    def test_an_address_that_makes_no_sense_is_refused(self):
+        with pytest.raises(Invalid, match="not the address of a Ray cluster"):
+            map_shards(abs, [1], ray="the big one")

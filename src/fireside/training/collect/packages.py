@@ -60,7 +60,8 @@ def licence_of(package: metadata.Distribution) -> str:
 
 def _one(package: metadata.Distribution, name: str, settings: CollectSettings) -> Listed:
     licence = licence_of(package)
-    origin = Origin("package", name, Path(str(package.locate_file(""))), licence, version=package.version)
+    version = package.version  # reads the metadata again each time
+    origin = Origin("package", name, Path(str(package.locate_file(""))), licence, version=version)
     files = list(_files(package))
     if exclusions.package(name):
         return Listed(origin, left_out={EXCLUDED: len(files)})
@@ -74,7 +75,7 @@ def _one(package: metadata.Distribution, name: str, settings: CollectSettings) -
         if reason:
             left_out[reason] += 1
         else:
-            entries.append(Entry(path, size, language_of(path), package.version))
+            entries.append(Entry(path, size, language_of(path), version))
     kept = chosen(entries, settings.package_bytes)
     if len(kept) < len(entries):
         left_out[CAPPED] += len(entries) - len(kept)
@@ -87,11 +88,12 @@ def _files(package: metadata.Distribution) -> Iterator[tuple[str, int]]:
         path = file.as_posix()
         if PurePosixPath(path).suffix in (".pyc", "") or path.startswith(("..", "/")) or ".dist-info/" in path:
             continue
-        place = Path(str(file.locate()))
-        size = file.size
-        if size is None:
-            size = place.stat().st_size if place.is_file() else 0
-        yield path, size
+        yield path, _size(file) if file.size is None else file.size
+
+
+def _size(file: metadata.PackagePath) -> int:
+    place = Path(str(file.locate()))
+    return place.stat().st_size if place.is_file() else 0
 
 
 def _licence_texts(package: metadata.Distribution) -> Iterator[str]:

@@ -4,6 +4,7 @@ Knows names, sizes and lines; no repository and no licence. A reason is the same
 """
 
 import re
+from functools import cache
 
 from fireside.index.languages import PROSE, SETTINGS, TEXT, canonical, language_of
 from fireside.index.paths import kinds
@@ -39,18 +40,21 @@ HEAD = 600
 
 def by_name(path: str, size: int, settings: CollectSettings, *, own: bool) -> str:
     """Why a file is left out unread, or "". ``size`` in bytes. ``own``: of the user's repository, whose tests are wanted too."""
+    # The cheap questions first: an environment has tens of thousands of files.
+    if not speaks(language_of(path), settings):
+        return SECRET if withheld(path) else LANGUAGE
+    if not settings.smallest <= size <= settings.largest:
+        return SHORT if size < settings.smallest else LARGE
     found = kinds(path)
-    checks = (
-        (withheld(path) != "", SECRET),
-        (not speaks(language_of(path), settings), LANGUAGE),
-        (exclusions.path(path), EXCLUDED),
-        (not VENDORED.isdisjoint(path.lower().split("/")[:-1]) or "vendored" in found, OTHERS),
-        ("generated" in found or ".min." in path, GENERATED),
-        (not own and "test" in found, TESTS),
-        (size < settings.smallest, SHORT),
-        (size > settings.largest, LARGE),
-    )
-    return next((reason for holds, reason in checks if holds), "")
+    if not own and "test" in found:
+        return TESTS
+    if "vendored" in found or not VENDORED.isdisjoint(path.lower().split("/")[:-1]):
+        return OTHERS
+    if "generated" in found or ".min." in path:
+        return GENERATED
+    if withheld(path):
+        return SECRET
+    return EXCLUDED if exclusions.path(path) else ""
 
 
 def by_text(source: SourceText | Unread, settings: CollectSettings) -> str:
@@ -81,6 +85,9 @@ def of_plain(text: str, settings: CollectSettings) -> str:
 
 def speaks(language: str, settings: CollectSettings) -> bool:
     """Whether a language is among those asked for."""
-    if settings.languages:
-        return language in {canonical(one) for one in settings.languages}
-    return language not in NOT_CODE
+    return language in _named(settings.languages) if settings.languages else language not in NOT_CODE
+
+
+@cache
+def _named(languages: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(canonical(one) for one in languages)

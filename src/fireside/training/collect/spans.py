@@ -8,10 +8,11 @@ import random
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 from fireside.index.languages import grammar
-from fireside.index.symbols import Definition, definitions
+from fireside.index.symbols import definitions
 from fireside.training.collect.reading import MIN_LINE, Text
 from fireside.training.collect.settings import CollectSettings
 
@@ -25,6 +26,7 @@ MAX_ERRORS = 5_000
 # Code that an instruction asks for: lines, and words of the instruction.
 LEAST_LINES, MOST_LINES = 3, 60
 LEAST_WORDS = 4
+MOST_DOCUMENTATION = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,15 @@ class Described:
 
     documentation: str
     code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Documented:
+    """``rows``: of the definition, from 0; ``said``: those of its documentation, where they are among them."""
+
+    text: str
+    rows: range
+    said: range
 
 
 class Tree:
@@ -94,14 +105,20 @@ class Tree:
         if self.root is None or self.query is None:
             return
         lines = self.source.text.split("\n")
-        for one in definitions(self.root, self.query, lines, self.source.language):
-            rows = one.end_row - one.start_row + 1
-            if one.kind not in ("function", "method", "class", "struct") or not LEAST_LINES <= rows <= MOST_LINES:
-                continue
-            if len(one.doc.split()) >= LEAST_WORDS:
-                code = self._undocumented(one, lines)
+        found = _docstrings(self.root) if self.source.language == "python" else self._commented(lines)
+        for one in found:
+            if LEAST_LINES <= len(one.rows) <= MOST_LINES and len(one.text.split()) >= LEAST_WORDS:
+                code = "\n".join(lines[row] for row in one.rows if row not in one.said)
                 if code.count("\n") >= LEAST_LINES - 1:
-                    yield Described(one.doc, code)
+                    yield Described(one.text, code)
+
+    def _commented(self, lines: Sequence[str]) -> Iterator["Documented"]:
+        """Definitions with comments above them."""
+        assert self.root is not None
+        assert self.query is not None
+        for one in definitions(self.root, self.query, lines, self.source.language):
+            if one.kind in ("function", "method", "class", "struct") and one.doc:
+                yield Documented(one.doc, range(one.start_row, one.end_row + 1), range(0))
 
     def _cut(self, node: "Node", settings: CollectSettings) -> Span:
         start, end = node.start_byte, node.end_byte
@@ -126,13 +143,6 @@ class Tree:
             at += len(line) + 1
         return rows
 
-    def _undocumented(self, one: Definition, lines: Sequence[str]) -> str:
-        """The definition's own lines; of Python's, without the docstring."""
-        without: range = range(0)
-        if self.source.language == "python" and self.root is not None:
-            without = _docstring_rows(self.root, one)
-        return "\n".join(lines[row] for row in range(one.start_row, one.end_row + 1) if row not in without)
-
 
 def _around(root: "Node", place: int, settings: CollectSettings, chance: random.Random) -> "Node | None":
     """One of the named nodes around a byte that have the right size and are code, the root apart; None where there is none."""
@@ -152,18 +162,30 @@ def _is_prose(node: "Node") -> bool:
     return "string" in node.type or "comment" in node.type or node.type == "ERROR"
 
 
-def _docstring_rows(root: "Node", one: Definition) -> range:
-    """The rows of the string that a body begins with."""
-    node = root.descendant_for_point_range((one.start_row, 10_000), (one.end_row, 0))
-    while node is not None and node.type not in ("function_definition", "class_definition"):
-        inner = node.child_by_field_name("definition")
-        node = inner if inner is not None else node.parent
-    body = node.child_by_field_name("body") if node is not None else None
-    first = body.named_children[0] if body is not None and body.named_children else None
-    if first is None or first.type != "expression_statement" or not first.named_children:
-        return range(0)
-    string = first.named_children[0]
-    return range(string.start_point[0], string.end_point[0] + 1) if string.type == "string" else range(0)
+def _docstrings(root: "Node") -> Iterator[Documented]:
+    """Python's functions and classes that begin with a string, in the order of the text."""
+    from tree_sitter import QueryCursor
+
+    found = []
+    for _, captured in QueryCursor(_query()).matches(root):
+        node, string = captured["definition"][0], captured["documentation"][0]
+        outer = node.parent if node.parent is not None and node.parent.type == "decorated_definition" else node
+        said = range(string.start_point[0], string.end_point[0] + 1)
+        text = _text(string.text or b"").strip("rRuUbB").strip("\"' \n")
+        rows = range(outer.start_point[0], outer.end_point[0] + 1)
+        found.append(Documented(" ".join(text.split("\n\n")[0].split())[:MOST_DOCUMENTATION], rows, said))
+    yield from sorted(found, key=lambda one: (one.rows.start, -one.rows.stop))
+
+
+@cache
+def _query() -> "Query":
+    """Far fewer nodes than those of all definitions, and found without Python."""
+    import tree_sitter_python
+    from tree_sitter import Language, Query
+
+    body = "body: (block . (expression_statement . (string) @documentation))"
+    text = f"(function_definition {body}) @definition (class_definition {body}) @definition"
+    return Query(Language(tree_sitter_python.language()), text)
 
 
 def _text(data: bytes) -> str:

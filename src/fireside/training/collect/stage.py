@@ -26,7 +26,7 @@ from fireside.training.stages import Desk, Facts, Hardware, Plan
 PARTS = ".parts"
 SHARDS = "shards"
 PARQUET = "rows.parquet"
-# Measured (docs/training-data.md): bytes a second and core; bytes of a worker; bytes on the disk for a byte read.
+# Measured (python -m benchmarks collect): bytes a second and core; bytes of a worker; bytes on the disk for a byte read.
 SPEED, MEMORY, DISK = 2_000_000, 300 << 20, 1.5
 # What an archive unpacks to, about.
 UNPACKED = 4
