@@ -4,32 +4,14 @@ import hashlib
 import json
 from pathlib import Path
 
-import numpy
 import pytest
 
 from fireside.core.errors import Invalid, ModelNotFound
-from fireside.models import gguf_writer, tiny
-from fireside.models.gguf_writer import Tensor
+from fireside.models import tiny
 from fireside.models.modelcard import Figure, ModelStory, as_markdown
 from fireside.models.store import ModelStore
+from support.checkpoints import write_lora
 from support.tiny import tiny_gguf
-
-
-def write_lora(path: Path, *, width: int = 256, architecture: str = "qwen2", seed: int = 0) -> Path:
-    """An adapter for the tiny model's query matrix."""
-    rng = numpy.random.default_rng(seed)
-    first, second = (rng.standard_normal(shape).astype(numpy.float32) for shape in ((2, width), (width, 2)))
-    told = {
-        "general.architecture": architecture,
-        "general.type": "adapter",
-        "adapter.type": "lora",
-        "adapter.lora.alpha": 4.0,
-    }
-    tensors = [
-        Tensor("blk.0.attn_q.weight.lora_a", first.shape, "F32", lambda: first),
-        Tensor("blk.0.attn_q.weight.lora_b", second.shape, "F32", lambda: second),
-    ]
-    return gguf_writer.write(path, told, tensors)
 
 
 @pytest.fixture

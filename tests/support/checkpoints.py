@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy
 
-from fireside.models import tiny
+from fireside.models import gguf_writer, tiny
+from fireside.models.gguf_writer import Tensor
 
 SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -182,3 +183,20 @@ def write_adapter_folder(
     (folder / "adapter_config.json").write_text(json.dumps(config | told))
     write_safetensors(folder / "adapter_model.safetensors", tensors)
     return folder
+
+
+def write_lora(path: Path, *, width: int = 256, architecture: str = "qwen2", seed: int = 0) -> Path:
+    """An adapter for the tiny model's query matrix."""
+    rng = numpy.random.default_rng(seed)
+    first, second = (rng.standard_normal(shape).astype(numpy.float32) for shape in ((2, width), (width, 2)))
+    told = {
+        "general.architecture": architecture,
+        "general.type": "adapter",
+        "adapter.type": "lora",
+        "adapter.lora.alpha": 4.0,
+    }
+    tensors = [
+        Tensor("blk.0.attn_q.weight.lora_a", first.shape, "F32", lambda: first),
+        Tensor("blk.0.attn_q.weight.lora_b", second.shape, "F32", lambda: second),
+    ]
+    return gguf_writer.write(path, told, tensors)
