@@ -30,14 +30,14 @@ UNITS = {"": 1, "B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 1 << 10, "
 # A dictionary as large as a piece finds what two files of one repository have in common.
 FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 6, "dict_size": 64 << 20}]
 # What the compressor may still hold back when the size so far is looked at.
-MARGIN = 1 << 20
+MARGIN = 256 << 10
 SHARD = 8 << 20
 
 
 def pack(shards: Path, out: Path, limit: int) -> list[Path]:
     """Write the rows into pieces of at most ``limit`` bytes, ``OUT-00.xz`` and so on; returns them. Raises ``Invalid``."""
     if limit < 4 * MARGIN:
-        raise Invalid("a piece must have room for 4 MiB", remedy="--limit 60MiB")
+        raise Invalid("a piece must have room for 1 MiB", remedy="--limit 60MiB")
     pieces: list[Path] = []
     lines = _lines(shards)
     line = next(lines, None)

@@ -130,6 +130,11 @@ class Packer:
         self._part.replace(self._place)
         return Split(rows=self.rows, tokens=self.tokens, documents=self.documents, bytes=0)
 
+    def abandon(self) -> None:
+        """Leave nothing behind of what was not closed."""
+        self._file.close()
+        self._part.unlink(missing_ok=True)
+
     def _fill(self, count: int) -> None:
         """Write the first ``count`` of the tokens that wait."""
         while count > 0:

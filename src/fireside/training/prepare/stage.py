@@ -10,7 +10,7 @@ from fireside.core.errors import Invalid
 from fireside.core.values import replace
 from fireside.training import rows as shards
 from fireside.training.prepare import other, packed, tokenizer
-from fireside.training.prepare.documents import Documents
+from fireside.training.prepare.documents import Document, Documents
 from fireside.training.prepare.encoding import Batches, answers
 from fireside.training.prepare.packed import Meta, Packer, Split
 from fireside.training.prepare.settings import PrepareSettings
@@ -145,15 +145,17 @@ class _Run:
     def _train(self, found: Survey) -> Split:
         rate, kept = _rates(self.settings, found)
         documents = Documents(self.settings, self.specials, seed=self.desk.seed, rate=rate, kept=kept)
-        packer, batches = self._open("train")
-        total, done = sum(found.characters.values()), 0
-        for row in self._rows():
-            if found.side(row) == "train":
-                for document in documents.of(row):
-                    batches.add(document)
-                done += len(row.text)
-                self.desk.step(done, total, "characters", "tokenising")
-        return _closed(packer, batches)
+        total = sum(found.characters.values())
+
+        def cut() -> Iterator[Document]:
+            done = 0
+            for row in self._rows():
+                if found.side(row) == "train":
+                    yield from documents.of(row)
+                    done += len(row.text)
+                    self.desk.step(done, total, "characters", "tokenising")
+
+        return self._packed("train", cut())
 
     def _held(self, found: Survey) -> Iterator[Row]:
         seen: set[str] = set()
@@ -166,10 +168,7 @@ class _Run:
     def _plain(self, name: str, rows: Iterator[Row]) -> Split:
         """Files as they stand, for the measures."""
         documents = Documents(self.settings, self.specials, seed=self.desk.seed)
-        packer, batches = self._open(name)
-        for row in rows:
-            batches.add(documents.plain(row))
-        return _closed(packer, batches)
+        return self._packed(name, (documents.plain(row) for row in rows))
 
     def _answers(self, found: Survey) -> Split:
         if self.specials.order == "none":
@@ -191,22 +190,21 @@ class _Run:
         share = settled(((row.repo, row.path) for row in rows), OTHER_HELD)
         held = self._plain("other_held", (row for row in rows if is_held_out(row, share)))
         documents = Documents(self.settings, self.specials, seed=self.desk.seed, rate=self.settings.fim_rate)
-        packer, batches = self._open("other")
-        for row in rows:
-            if not is_held_out(row, share):
-                for document in documents.of(row):
-                    batches.add(document)
-        return {"other": _closed(packer, batches), "other_held": held}
+        kept = (one for row in rows if not is_held_out(row, share) for one in documents.of(row))
+        return {"other": self._packed("other", kept), "other_held": held}
 
-    def _open(self, name: str) -> tuple[Packer, Batches]:
-        place = self.folder / f"{name}.bin"
-        packer = Packer(place, self.settings.context, self.dtype, self.specials.end, self.specials.pad)
-        return packer, Batches(self.tokenizer, packer)
-
-
-def _closed(packer: Packer, batches: Batches) -> Split:
-    batches.flush()
-    return replace(packer.close(), bytes=batches.bytes)
+    def _packed(self, name: str, documents: Iterator[Document]) -> Split:
+        packer = Packer(
+            self.folder / f"{name}.bin", self.settings.context, self.dtype, self.specials.end, self.specials.pad
+        )
+        batches = Batches(self.tokenizer, packer)
+        try:
+            for document in documents:
+                batches.add(document)
+            batches.flush()
+            return replace(packer.close(), bytes=batches.bytes)
+        finally:
+            packer.abandon()
 
 
 def _rates(settings: PrepareSettings, found: Survey) -> tuple[float, float]:
