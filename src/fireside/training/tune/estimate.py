@@ -10,7 +10,7 @@ from fireside.training.tune.bases import Base
 from fireside.training.tune.settings import TuneSettings
 
 # torch, transformers, peft and trl as they lie in memory once imported, seen on a CPU; the driver's part adds to it on a GPU.
-RUNTIME = 700 << 20
+RUNTIME = 800 << 20
 GPU_RUNTIME = 900 << 20
 # Bytes a trained number takes: itself, its gradient, AdamW's two moments (float32), or two moments of 8 bits.
 ADAPTER = {"adamw": 16, "adamw_8bit": 10}
