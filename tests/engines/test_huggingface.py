@@ -180,6 +180,21 @@ def test_greedy_tokens_are_those_of_transformers(tmp_path):
 
 
 @pytest.mark.hf
+@pytest.mark.parametrize("begins", [" ret", ".wid", "\n    ", "th", "ü"])
+def test_an_answer_is_held_to_its_beginning_by_the_tokens_of_the_checkpoint(tmp_path, begins):
+    from fireside.core.requests import Sampling
+    from fireside.engines import hf_checkpoint
+    from support.tiny_checkpoint import write_checkpoint
+
+    checkpoint = hf_checkpoint.Checkpoint(write_checkpoint(tmp_path / "tiny"), window=2048, threads=1, gpu=False)
+    prompt = checkpoint.text_tokens("x =")
+    for sampling in (Sampling(max_tokens=12), Sampling(max_tokens=12, temperature=1.0, seed=3)):
+        answer = "".join(piece.text for piece in checkpoint.generate(prompt, sampling, lambda: False, begins=begins))
+        assert answer.startswith(begins)
+        assert len(answer) > len(begins)
+
+
+@pytest.mark.hf
 def test_the_child_answers_whole_when_no_stream_is_asked_for(served):
     status, answer = post(f"{served}/v1/chat/completions", ASK)
     assert status == 200
