@@ -1,6 +1,7 @@
 """What the pages say about settings is so: every example fits, every setting they name is there."""
 
 import re
+import tomllib
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -9,10 +10,13 @@ import pytest
 
 from fireside.agent.settings import AgentSettings
 from fireside.app.serving import ServerSettings
+from fireside.assist.settings import AssistSettings
 from fireside.cli.commands import run_command
 from fireside.gateway.settings import GatewaySettings
 from fireside.index.settings import IndexSettings
 from fireside.records.settings import AuditSettings, RecordsSettings
+from fireside.training import recipe
+from fireside.training.recipe import STAGES
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*sorted(ROOT.glob("docs/*.md")), ROOT / "README.md"]
@@ -40,6 +44,10 @@ def test_there_are_examples():
 
 @pytest.mark.parametrize(("page", "example"), EXAMPLES)
 def test_an_example_of_settings_fits(page: str, example: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    tables = tomllib.loads(example)
+    if tables and set(tables) <= {*STAGES, "name", "about", "seed", "work"}:
+        assert recipe.made(tables, page).stages  # of a recipe, then
+        return
     file = tmp_path / "config.toml"
     file.write_text(example)
     assert run_command(["config", "validate", str(file)]) == 0, f"{page}: {capsys.readouterr().err}"
@@ -55,7 +63,9 @@ def test_the_settings_named_in_passing_are_there(capsys: pytest.CaptureFixture[s
     named = {
         key
         for page in PAGES
-        for key in re.findall(r"`((?:gateway|privacy|server|records|audit)\.[a-z_]+)(?: = [^`]+)`", page.read_text())
+        for key in re.findall(
+            r"`((?:assist|gateway|privacy|server|records|audit)\.[a-z_]+)(?: = [^`]+)`", page.read_text()
+        )
     }
     assert named
     for key in named:
@@ -63,7 +73,16 @@ def test_the_settings_named_in_passing_are_there(capsys: pytest.CaptureFixture[s
 
 
 @pytest.mark.parametrize(
-    "table", [AgentSettings, GatewaySettings, IndexSettings, ServerSettings, RecordsSettings, AuditSettings]
+    "table",
+    [
+        AgentSettings,
+        AssistSettings,
+        GatewaySettings,
+        IndexSettings,
+        ServerSettings,
+        RecordsSettings,
+        AuditSettings,
+    ],
 )
 def test_settings_are_told_with_their_defaults(table: type):
     page = (ROOT / "docs/configuration.md").read_text()

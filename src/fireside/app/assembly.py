@@ -58,7 +58,9 @@ def build_wings(root: Path, config: Config[Settings], environ: Mapping[str, str]
     engines = build_engines(settings, context)
     gateway = build_gateway(settings, context, engines)
     project = build_project(root, settings, environ, named=named)
-    agent, assist = Agent(gateway, project, settings.agent), Assist(gateway, project, settings.assist)
+    agent = Agent(gateway, project, settings.agent)
+    completes = settings.assist.models.get(str(project.root), "complete")
+    assist = Assist(gateway, project, settings.assist, model=completes)
     return Wings(
         config,
         paths,

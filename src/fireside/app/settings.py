@@ -56,6 +56,7 @@ NOT_FROM_PROJECT = (
     "records",
     "audit",
     "agent.redact_secrets",
+    "assist.models",
 )
 RESERVED = ("FIRESIDE_HOME", "FIRESIDE_DEBUG")
 

@@ -94,7 +94,7 @@ def adaptation(
     """
     from fireside.training.adapt import adaptation as tables_for
 
-    place = root.expanduser().absolute()
+    place = root.expanduser().resolve()
     file, parameters = _base(base, environ, flags)
     tables = tables_for(place, file, minutes=minutes or 0.0, parameters=parameters)
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name or place.name).strip("-._") or "mine"

@@ -85,10 +85,19 @@ class Place:
 class Assist:
     """What an editor asks for while somebody types."""
 
-    def __init__(self, gateway: Models, project: Surroundings, settings: AssistSettings = AssistSettings()) -> None:  # noqa: B008  frozen
+    def __init__(
+        self,
+        gateway: Models,
+        project: Surroundings,
+        settings: AssistSettings = AssistSettings(),  # noqa: B008  frozen
+        *,
+        model: str = "complete",
+    ) -> None:
+        """``model``: who is asked, by alias or name."""
         self._gateway = gateway
         self._project = project
         self._settings = settings
+        self._model = model
 
     async def complete(
         self, path: str, line: int, column: int | None = None, *, text: str | None = None, max_lines: int = 1
@@ -131,7 +140,7 @@ class Assist:
 
     async def _card(self) -> ModelCard | None:
         try:
-            return await self._gateway.card_for("complete", needs=FILLS)
+            return await self._gateway.card_for(self._model, needs=FILLS)
         except FiresideError:
             return None
 
@@ -166,6 +175,7 @@ class Assist:
             prefix=_end_of(before, PREFIX_LIMIT),
             suffix=after[:SUFFIX_LIMIT],
             path=place.path,
+            model=self._model,
             neighbours=tuple(_head(near) for near in _harmless(place.neighbours)),
             max_tokens=MAX_TOKENS,
             heal=self._settings.heal,

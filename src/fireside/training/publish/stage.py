@@ -112,6 +112,8 @@ class Publish:
         """Give the model its share, or say why it has none."""
         settings = self.settings
         alias, gateway = settings.alias, self._chosen.gateway
+        if settings.repository:
+            return self._given_to(settings.repository, desk, model)
         if not settings.share:
             return {"share": 0.0, "note": f"to use it: fireside models promote {model} --alias {alias}"}
         lost = desk.has("eval") and desk.facts("eval").get("passes_the_gate") is False
@@ -145,6 +147,18 @@ class Publish:
             "share": settings.share,
             "note": f"to decide: fireside models promote {model} --alias {alias}",
         }
+
+    def _given_to(self, repository: str, desk: Desk, model: str) -> Facts:
+        """Have the model complete in one folder, unless it learnt nothing there."""
+        worse = desk.has("tune") and desk.facts("tune").get("target_change", -1.0) >= 0 and not desk.smoke
+        if worse:
+            return {
+                "share": 0.0,
+                "note": "it tells the repository's code no better than its base, so it is only registered",
+            }
+        self._configure({("assist", "models", repository): model})
+        key = f'assist.models."{repository}"'
+        return {"repository": repository, "note": f"to take it back: fireside config unset '{key}'"}
 
     def _registered(self, desk: Desk, name: str, files: Files) -> StoredModel:
         if files.adapter is None:
