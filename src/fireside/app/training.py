@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from fireside.app.evaluation import Wanted, measure_suites, opened
+from fireside.app.inference import build_egress
 from fireside.app.settings import Settings, load_config
 from fireside.config.layers import Config
 from fireside.config.notation import join_key
@@ -178,8 +179,11 @@ def _models(paths: Paths, folder: Path, *, smoke: bool) -> Path:
 def _collect(recipe: Recipe, house: House) -> Stage:
     from fireside.training.collect.stage import Collect
 
+    from fireside.app.cluster import reached
+
     assert recipe.collect is not None
-    return Collect(recipe.collect)
+    egress = build_egress(house.config.settings, house.paths)
+    return Collect(recipe.collect, permit=lambda place: asyncio.run(reached(place, egress)))
 
 
 def _prepare(recipe: Recipe, house: House) -> Stage:
