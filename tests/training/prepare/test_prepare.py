@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from fireside.core.errors import Invalid
+from fireside.models import gguf_writer
 from fireside.training.prepare import other, packed, tokenizer
 from fireside.training.prepare.settings import PrepareSettings
 from fireside.training.prepare.split import is_held_out
@@ -166,3 +167,30 @@ def test_other_code_that_nothing_may_learn_from_is_left_out(tmp_path: Path):
     before = other.state(str(tmp_path))
     (tmp_path / "own/b.py").write_text(text)
     assert other.state(str(tmp_path)) != before
+
+
+def test_the_tokenizer_of_a_gguf_tokenises_as_the_one_it_was_made_of(tmp_path: Path):
+    ours = tokenizer.train([one.text for one in standard_library(3)], 600)
+    parts = json.loads(ours.to_str())["model"]
+    spelt = sorted(parts["vocab"], key=parts["vocab"].__getitem__)
+    gguf_writer.write(
+        tmp_path / "base.gguf",
+        {
+            "general.architecture": "llama",
+            "tokenizer.ggml.model": "gpt2",
+            "tokenizer.ggml.pre": "qwen2",
+            "tokenizer.ggml.tokens": spelt,
+            "tokenizer.ggml.token_type": [3 if token in tokenizer.SPECIAL else 1 for token in spelt],
+            "tokenizer.ggml.merges": [" ".join(merge) for merge in parts["merges"]],
+            "tokenizer.ggml.eos_token_id": 0,
+            "fireside.fim_order": "joined",
+        },
+        [gguf_writer.Tensor("token_embd.weight", (32,), "F32", lambda: np.zeros(32, np.float32))],
+    )
+    tokenizer.adopt(tmp_path / "base.gguf", tmp_path / "taken")
+    taken = tokenizer.load(tmp_path / "taken")
+    text = standard_library(1, skip=5)[0].text + "\t12345 naïve 日本"
+    assert taken.encode(text).ids == ours.encode(text).ids
+    found = tokenizer.specials(taken, tmp_path / "taken")
+    assert (found.end, found.middle, found.order) == (0, 4, "joined")
+    assert tokenizer.all_special(taken) == list(range(9))

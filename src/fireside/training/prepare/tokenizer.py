@@ -4,7 +4,7 @@ Ours is byte-level BPE with the split regex of Qwen2 and the names of Qwen's spe
 knows ours. There is no normaliser: what is typed is what is learnt, byte for byte.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,8 @@ from fireside.models.families import (
     STARCODER2_FIM,
     STARCODER_FIM,
 )
+from fireside.models.gguf import ORDER_KEY
+from fireside.models.header import read_header
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -40,6 +42,8 @@ SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 FIM_ORDER = "fireside_fim_order"
+# As llama.cpp numbers the kinds of tokens.
+CONTROL = 3
 FILE, CONFIG = "tokenizer.json", "tokenizer_config.json"
 ENDS = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "<｜end▁of▁sentence｜>")
 
@@ -62,16 +66,9 @@ class Specials:
 
 def train(texts: Iterable[str], vocabulary: int) -> "Tokenizer":
     """A tokenizer of at most ``vocabulary`` tokens, the special ones first. The same texts give the same tokenizer."""
-    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+    from tokenizers import pre_tokenizers, trainers
 
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(SPLIT), behavior="isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer = _bpe({}, [])
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary,
         special_tokens=list(SPECIAL),
@@ -79,6 +76,20 @@ def train(texts: Iterable[str], vocabulary: int) -> "Tokenizer":
         show_progress=False,
     )
     tokenizer.train_from_iterator(_some_at_once(texts), trainer=trainer)
+    return tokenizer
+
+
+def _bpe(vocabulary: dict[str, int], merges: Sequence[tuple[str, str]]) -> "Tokenizer":
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+
+    tokenizer = Tokenizer(models.BPE(vocabulary, list(merges)) if vocabulary else models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(SPLIT), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
     return tokenizer
 
 
@@ -175,10 +186,43 @@ def all_special(tokenizer: "Tokenizer") -> list[int]:
 
 
 def _adopt_gguf(base: Path, folder: Path) -> None:
-    from transformers import AutoTokenizer
-
+    """Byte-level BPE with Qwen2's split regex, as ours and Qwen's are, is read from the file itself; any other by transformers."""
     if not base.is_file():
         raise Invalid(f"{base} is not there", remedy="name a GGUF file in prepare.base")
+    told = read_header(base).metadata
+    if (told.get("tokenizer.ggml.model"), told.get("tokenizer.ggml.pre")) != ("gpt2", "qwen2"):
+        _adopt_by_transformers(base, folder)
+        return
+    tokens = [str(token) for token in _listed(told, "tokenizer.ggml.tokens")]
+    merges = [
+        (left, right) for left, _, right in (one.partition(" ") for one in _listed(told, "tokenizer.ggml.merges"))
+    ]
+    control = [
+        token for token, kind in zip(tokens, _listed(told, "tokenizer.ggml.token_type"), strict=True) if kind == CONTROL
+    ]
+    tokenizer = _bpe({token: number for number, token in enumerate(tokens)}, merges)
+    tokenizer.add_special_tokens(control)
+    end, pad = told.get("tokenizer.ggml.eos_token_id"), told.get("tokenizer.ggml.padding_token_id")
+    config = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "eos_token": tokens[end] if isinstance(end, int) else None,
+        "pad_token": tokens[pad] if isinstance(pad, int) else None,
+        "additional_special_tokens": control,
+        "clean_up_tokenization_spaces": False,
+        "chat_template": told.get("tokenizer.chat_template"),
+        FIM_ORDER: told.get(ORDER_KEY, "psm"),
+    }
+    write_atomically(folder / CONFIG, msgspec.json.format(msgspec.json.encode(config)))
+    write_atomically(folder / FILE, tokenizer.to_str(pretty=False).encode())
+
+
+def _listed(told: Mapping[str, Any], key: str) -> list[Any]:
+    return list(told.get(key) or ())
+
+
+def _adopt_by_transformers(base: Path, folder: Path) -> None:
+    from transformers import AutoTokenizer
+
     try:
         found = AutoTokenizer.from_pretrained(str(base.parent), gguf_file=base.name, local_files_only=True)
     except (OSError, ValueError, KeyError, NotImplementedError) as error:
