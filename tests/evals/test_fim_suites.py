@@ -78,8 +78,15 @@ def test_a_syntax_hole_is_a_whole_node_of_its_kind(folder: Path) -> None:
 
 def test_where_there_is_nothing_to_cut_it_says_so(tmp_path: Path) -> None:
     (tmp_path / "short.py").write_text("x = 1\n")
-    with pytest.raises(Invalid, match="no source file of 100"):
+    with pytest.raises(Invalid, match="no source file of 8"):
         FimLine().cases(wanted(tmp_path))
+
+
+def test_short_files_are_cut_only_where_there_are_no_longer_ones(tmp_path: Path) -> None:
+    (tmp_path / "short.py").write_text("".join(f"name_{number} = {number}\n" for number in range(20)))
+    assert {case.path for case in FimLine().cases(wanted(tmp_path))} == {"short.py"}
+    (tmp_path / "long.py").write_text("".join(f"other_{number} = {number}\n" for number in range(200)))
+    assert {case.path for case in FimLine().cases(wanted(tmp_path))} == {"long.py"}
 
 
 async def test_plain_copying_takes_the_rest_of_the_line_behind_the_longest_agreement() -> None:

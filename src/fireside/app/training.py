@@ -22,7 +22,7 @@ from fireside.evals.compare import compare
 from fireside.evals.fim_line import FimLine, ships
 from fireside.evals.registry import check
 from fireside.evals.report import write
-from fireside.evals.suite import CaseSettings, Result
+from fireside.evals.suite import CaseSettings, Result, Score
 from fireside.evals.suite import Step as Progress
 from fireside.gateway.experiments import Changes
 from fireside.models import gguf
@@ -31,6 +31,8 @@ from fireside.training.judge import Eval
 from fireside.training.pipeline import Pipeline
 from fireside.training.recipe import STAGES, Recipe, made
 from fireside.training.stages import Facts, Report, Stage, Step
+
+HEADLINES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,9 +161,8 @@ class _Judge:
         write(results, folder)
         facts: Facts = {}
         for result in results:
-            facts |= {f"{result.suite} {score.name}": score.value for score in result.scores}
-            for rival, scores in result.rivals.items():
-                facts |= {f"{result.suite} {score.name} of {rival}": score.value for score in scores}
+            everybody = {result.subject: result.scores, **result.rivals}
+            facts |= {f"{result.suite} {name}": _brief(scores) for name, scores in everybody.items()}
             if result.suite == FimLine.name:
                 facts["passes_the_gate"] = ships(result).ships
         if against:
@@ -172,14 +173,18 @@ class _Judge:
         return facts
 
 
+def _brief(scores: Sequence[Score]) -> str:
+    """The first scores of a suite, which say most; all of them, with their intervals, are in results.json."""
+    return ", ".join(f"{score.name} {score.value:.1f}{score.unit}" for score in scores[:HEADLINES])
+
+
 def _models(paths: Paths, folder: Path, *, smoke: bool) -> Path:
     return folder / "home" / "data" / "models" if smoke else paths.data / "models"
 
 
 def _collect(recipe: Recipe, house: House) -> Stage:
-    from fireside.training.collect.stage import Collect
-
     from fireside.app.cluster import reached
+    from fireside.training.collect.stage import Collect
 
     assert recipe.collect is not None
     egress = build_egress(house.config.settings, house.paths)

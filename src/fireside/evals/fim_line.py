@@ -17,6 +17,8 @@ from fireside.evals.statistics import quantile, ratio, share
 from fireside.evals.suite import CaseSettings, Outcome, Result, Score, Subject
 
 LINES = range(100, 4001)
+# Where no file has so many: a young project, or the few files a small run kept from training.
+FEW_LINES = range(8, 4001)
 MAX_TOKENS = 48
 COPY = "copy"
 MODEL = "\0model"
@@ -36,23 +38,11 @@ class FimLine:
         self._rivals: dict[str, Completer] = {COPY: plain_copy, **rivals}
 
     def cases(self, settings: CaseSettings) -> Sequence[Hole]:
-        """Random columns of random non-blank lines, in files of 100 to 4,000 lines."""
-        rng = random.Random(settings.seed)
-        found: dict[str, Hole] = {}
-        missed = 0
-        for source, text in texts(settings.sources, rng, LINES):
-            hole = _cut(source.folder, source.path, source.language, text, rng)
-            if hole is None or hole.id in found:
-                missed += 1
-                if missed > PATIENCE + 4 * len(found):
-                    break
-                continue
-            found[hole.id] = hole
-            if len(found) >= (settings.cases or 300):
-                break
+        """Random columns of random non-blank lines, in files of 100 to 4,000 lines; of fewer where none has so many."""
+        found = _holes(settings, LINES) or _holes(settings, FEW_LINES)
         if not found:
-            raise nothing_to_cut(settings.sources, "source file of 100 to 4,000 lines")
-        return list(found.values())
+            raise nothing_to_cut(settings.sources, "source file of 8 to 4,000 lines")
+        return found
 
     async def run(self, case: Hole, subject: Subject) -> Outcome:
         async def model(hole: Hole) -> Filled:
@@ -63,6 +53,23 @@ class FimLine:
 
     def score(self, outcomes: Sequence[Outcome]) -> tuple[Score, ...]:
         return line_scores(outcomes)
+
+
+def _holes(settings: CaseSettings, lines: range) -> list[Hole]:
+    rng = random.Random(settings.seed)
+    found: dict[str, Hole] = {}
+    missed = 0
+    for source, text in texts(settings.sources, rng, lines):
+        hole = _cut(source.folder, source.path, source.language, text, rng)
+        if hole is None or hole.id in found:
+            missed += 1
+            if missed > PATIENCE + 4 * len(found):
+                break
+            continue
+        found[hole.id] = hole
+        if len(found) >= (settings.cases or 300):
+            break
+    return list(found.values())
 
 
 def line_scores(outcomes: Sequence[Outcome]) -> tuple[Score, ...]:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
+from logging import getLogger
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -189,6 +190,8 @@ def _loaded(folder: Path, adapter: Path | None) -> Any:
     from transformers.utils import logging
 
     logging.disable_progress_bar()
+    # bitsandbytes, which PEFT loads, misses a faster kernel that only a model hub has.
+    getLogger("bitsandbytes").setLevel("ERROR")
     try:
         model = AutoModelForCausalLM.from_pretrained(str(folder), dtype=torch.float32, local_files_only=True)
         if adapter is not None:
