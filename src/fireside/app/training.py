@@ -18,6 +18,7 @@ from fireside.config.layers import Config
 from fireside.config.notation import join_key
 from fireside.config.paths import Paths
 from fireside.core.errors import ModelNotFound
+from fireside.core.values import replace
 from fireside.evals.compare import compare
 from fireside.evals.fim_line import FimLine, ships
 from fireside.evals.registry import check
@@ -95,27 +96,30 @@ def adaptation(
 
     ``base``: a model of the store, a GGUF, or a checkpoint's folder; else what completes code now. Raises ``ModelNotFound`` without one.
     """
+    from fireside.training.adapt import CONTEXT
     from fireside.training.adapt import adaptation as tables_for
+    from fireside.training.tune.bases import look
 
     place = root.expanduser().resolve()
-    file, parameters = _base(base, environ, flags)
-    tables = tables_for(place, file, minutes=minutes or 0.0, parameters=parameters)
+    found = look(_base(base, environ, flags))
+    context = min(CONTEXT, found.context) if found.context else CONTEXT
+    tables = tables_for(place, found.path, minutes=minutes or 0.0, parameters=found.parameters, context=context)
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name or place.name).strip("-._") or "mine"
     publish = {"name": plain, "share": 0.0, "repository": str(place)}
     return made({"name": f"adapt-{plain}"[:64], **tables, "publish": publish}, "fireside train adapt")
 
 
-def _base(named: str | None, environ: Mapping[str, str], flags: Mapping[str, object]) -> tuple[Path, int]:
-    """The file or folder of the model to adapt, and how many parameters it has (0: unknown)."""
+def _base(named: str | None, environ: Mapping[str, str], flags: Mapping[str, object]) -> Path:
+    """The file or folder of the model to adapt."""
     if named is not None and Path(named).expanduser().exists():
-        return Path(named).expanduser(), 0
+        return Path(named).expanduser()
     store = ModelStore(Paths.from_environment(environ).data / "models")
     if named is not None:
-        return store.find(named).path, 0
+        return store.find(named).path
     chosen = load_config(None, environ, flags).settings.models.get("complete", "").partition("@")[0]
     for stored in sorted(store.list(), key=lambda one: (one.name != chosen, one.size)):
         if stored.present and gguf.card(stored.path, engine="").can("fim"):
-            return stored.path, gguf.card(stored.path, engine="").parameters
+            return stored.path
     raise ModelNotFound(
         "there is no model here that fills in code, so there is nothing to adapt",
         remedy="name one: fireside train adapt --base MODEL; or train one: fireside train run completion-tiny",
@@ -216,7 +220,7 @@ def _export(recipe: Recipe, house: House) -> Stage:
     from fireside.training.export.stage import Export
 
     assert recipe.export is not None
-    return Export(recipe.export)
+    return Export(replace(recipe.export, name=recipe.export.name or recipe.name))
 
 
 def _quantize(recipe: Recipe, house: House) -> Stage:
@@ -235,7 +239,8 @@ def _publish(recipe: Recipe, house: House) -> Stage:
     from fireside.training.publish.stage import Publish
 
     assert recipe.publish is not None
-    return Publish(recipe.publish, store=house.store, settings=house.config.settings, configure=house.configure)
+    wanted = replace(recipe.publish, name=recipe.publish.name or recipe.name)
+    return Publish(wanted, store=house.store, settings=house.config.settings, configure=house.configure)
 
 
 BUILDERS: Mapping[str, Callable[[Recipe, House], Stage]] = {

@@ -115,7 +115,7 @@ def save(tokenizer: "Tokenizer", folder: Path, context: int) -> None:
 def adopt(base: Path, folder: Path) -> None:
     """Copy the tokenizer of a base: a folder, or a GGUF. Raises ``Invalid`` where it has none that we can read."""
     folder.mkdir(parents=True, exist_ok=True)
-    if base.suffix == ".gguf":
+    if base.is_file():  # the store's files have no ending
         _adopt_gguf(base, folder)
         return
     source = base if (base / FILE).is_file() else base / "tokenizer"
