@@ -161,7 +161,7 @@ class _Judge:
             async with opened(wanted, root=self._house.root, environ=self._house.environ) as bench:
                 return await measure_suites(bench, suites, settings, parallel=1, report=tell)
 
-        results = asyncio.run(measured(Wanted(file=model, adapter=adapter)))
+        results = _whole(asyncio.run(measured(Wanted(file=model, adapter=adapter))))
         write(results, folder)
         facts: Facts = {}
         for result in results:
@@ -170,11 +170,18 @@ class _Judge:
             if result.suite == FimLine.name:
                 facts["passes_the_gate"] = ships(result).ships
         if against:
-            others = asyncio.run(measured(Wanted(model=against)))
+            others = _whole(asyncio.run(measured(Wanted(model=against))))
             write(others, folder / "against")
             told = [msgspec.to_builtins(compare(other, result)) for other, result in zip(others, results, strict=True)]
             facts["against"] = {"model": against, "comparisons": told}
         return facts
+
+
+def _whole(results: list[Result]) -> list[Result]:
+    """The results; raises ``KeyboardInterrupt`` when they are of a part of the cases, for nothing may be published on those."""
+    if any(result.stopped for result in results):
+        raise KeyboardInterrupt
+    return results
 
 
 def _brief(scores: Sequence[Score]) -> str:
