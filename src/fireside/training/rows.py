@@ -56,7 +56,7 @@ def read_shard(path: Path) -> Iterator[Row]:
             decoder = msgspec.json.Decoder(Row)
             for number, line in enumerate(_lines(file), 1):  # noqa: B007  told in the errors below
                 yield decoder.decode(line)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Invalid(f"{path}, line {number}: {error}", remedy=f"delete {path.name} and collect again") from error
     except zstandard.ZstdError as error:
         raise Invalid(

@@ -139,3 +139,15 @@ def test_names_of_tensors_are_those_of_hugging_face():
     assert renamed("blk.0.attn_k.bias") == "model.layers.0.self_attn.k_proj.bias"
     assert renamed("output_norm.weight") == "model.norm.weight"
     assert renamed("blk.0.ffn_gate_inp.weight") is None
+
+
+@pytest.mark.parametrize("kept", [4, 200, -1])
+def test_a_folder_whose_weights_were_copied_in_part_is_refused_before_anything_is_done(
+    base: Path, tmp_path: Path, kept: int
+):
+    shutil.copytree(base, tmp_path / "base")
+    weights = tmp_path / "base" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:kept])
+
+    with pytest.raises(Invalid, match=r"model\.safetensors is (cut off|damaged)"):
+        bases.look(tmp_path / "base")

@@ -128,12 +128,16 @@ def _shapes(path: Path) -> list[int]:
     try:
         with path.open("rb") as file:
             size = int.from_bytes(file.read(8), "little")
-            if size > path.stat().st_size:
-                raise Invalid(f"{path} is cut off", remedy="copy the model folder again")
-            header = orjson.loads(file.read(size))
-    except (OSError, orjson.JSONDecodeError) as error:
+            behind = path.stat().st_size - 8 - size
+            header = orjson.loads(file.read(size)) if behind >= 0 else {}
+        tensors = [told for name, told in header.items() if name != "__metadata__"]
+        needed = max((told["data_offsets"][1] for told in tensors), default=0)
+        shapes = [_product(told["shape"]) for told in tensors]
+    except (OSError, orjson.JSONDecodeError, AttributeError, KeyError, IndexError, TypeError) as error:
         raise Invalid(f"{path} is damaged: {error}", remedy="copy the model folder again") from error
-    return [_product(told["shape"]) for name, told in header.items() if name != "__metadata__"]
+    if behind < needed or behind < 0:
+        raise Invalid(f"{path} is cut off", remedy="copy the model folder again")
+    return shapes
 
 
 def _product(shape: list[int]) -> int:
