@@ -1,17 +1,19 @@
 """How much of a line completes itself without a model: ``python -m benchmarks completion``.
 
 Cases: a random file of 100 to 4,000 lines, a random line of it that is not blank, a random column of that line; the target is the rest of
-the line, and nothing else is hidden. Files come from installed packages that nothing here was fitted on (they are on the list of
-``fireside.training.exclusions``, and no model of ours may learn from them either), or from any folder: ``--folder``, in any language.
+the line, and nothing else is hidden. The same once more with targets of at least 10 characters (``--shortest``), which are harder:
+near the end of a line a bracket or two is often all there is to say. Files come from installed packages that nothing
+here was fitted on (they are on the list of ``fireside.training.exclusions``, and no model of ours may learn from them either), or from
+any folder: ``--folder``, in any language.
 
 Each method is told with the file alone, and with four files of the same folder beside it:
 - **plain**: the longest end of the text before the cursor, at least 4 characters, that stands elsewhere; the rest of that line, copied.
 - **copying**: ``fireside.assist.copying.suggest``.
 
-Columns, over all cases: *exact*, the whole rest of the line and no more; *saved*, characters that the target and the suggestion begin with
-in common, of all characters of all targets; *offered*. Over those offered: *first*, the first word or mark is right; *kept*, every
-character offered is right; *parses*, the file with the suggestion in the hole is Python (of Python files). Times are processor time.
-With 1,000 cases the 95 % interval of exact is about 2.8 points to either side.
+Columns, over all cases: *exact*, the whole rest of the line and no more; *saved*, characters that the target and the suggestion begin
+with in common, whether or not the rest is right, of all characters of all targets; *offered*. Over those offered: *first*, the first word
+or mark is right; *kept*, every character offered is right; *parses*, the file with the suggestion in the hole is Python (of Python
+files). Times are processor time. With 1,000 cases the 95 % interval of exact is about 2.8 points to either side.
 """
 
 import argparse
@@ -74,7 +76,8 @@ def _code(path: Path) -> bool:
     return language not in ("markdown", "html", "text") and grammar(language) is not None
 
 
-def cases(paths: Sequence[Path], count: int, seed: int) -> Iterator[Case]:
+def cases(paths: Sequence[Path], count: int, seed: int, shortest: int = 1) -> Iterator[Case]:
+    """``shortest``: characters a target has at least."""
     rng = random.Random(seed)
     while count:
         path = rng.choice(paths)
@@ -82,9 +85,9 @@ def cases(paths: Sequence[Path], count: int, seed: int) -> Iterator[Case]:
         at = rng.randrange(len(lines))
         line = lines[at].rstrip()
         indent = len(line) - len(line.lstrip())
-        if len(lines) not in LINES or len(line) - indent < 2:
+        if len(lines) not in LINES or len(line) - indent < max(2, shortest):
             continue
-        column = rng.randrange(indent, len(line))
+        column = rng.randrange(indent, len(line) - shortest + 1)
         before = "\n".join([*lines[:at], line[:column]])
         yield Case(path, before, "\n" + "\n".join(lines[at + 1 :]), line[column:])
         count -= 1
@@ -167,15 +170,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--cases", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--shortest", type=int, default=10, help="characters a target has at least, the second time")
     parser.add_argument("--folder", type=Path, help="measure on the sources below this folder")
     options = parser.parse_args()
     paths = _sources(options.folder) if options.folder else unseen_packages()
-    chosen = list(cases(paths, options.cases, options.seed))
     print(f"{options.cases} cursor positions in {len(paths)} files, seed {options.seed}")
-    print(f"{'':24}   exact   saved offered |   first    kept  parses | median    p95 ms of processor")
-    for beside_it, place in ((False, "the file alone"), (True, f"and {BESIDE} files beside")):
-        for method in (plain, copying):
-            print(f"{place:16} {method.__name__:8}{measure(chosen, method, neighbours=beside_it)}")
+    for shortest in (1, options.shortest):
+        chosen = list(cases(paths, options.cases, options.seed, shortest))
+        mean = sum(len(case.wanted) for case in chosen) / len(chosen)
+        print(f"\nTargets of {shortest} characters and more, {mean:.0f} on average")
+        print(f"{'':24}   exact   saved offered |   first    kept  parses | median    p95 ms of processor")
+        for beside_it, place in ((False, "the file alone"), (True, f"and {BESIDE} files beside")):
+            for method in (plain, copying):
+                print(f"{place:16} {method.__name__:8}{measure(chosen, method, neighbours=beside_it)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fireside.assist.brackets import fit
-from fireside.assist.copying import suggest
+from fireside.assist.copying import likely_part, suggest
 from fireside.core.requests import Snippet
 
 
@@ -78,22 +78,14 @@ def test_the_more_places_agree_the_surer_it_is():
 
 
 def test_a_suggestion_stops_where_the_places_no_longer_agree():
-    words = (
-        "red",
-        "green * 2",
-        "blue[0]",
-        "-grey",
-        "not_white",
-        "*pink",
-        "'black'",
-        "9",
-        "(1, 2)",
-        "{}",
-        "~cyan",
-        "ochre.dark",
-    )
-    prefix = "".join(f"log.write(channel, {word})\n" for word in words) + "log.wr"
-    assert text_of(prefix, "\n") == "ite(channel,"
+    places = {f"ite(channel, colour_{number})": 0.01 for number in range(60)}
+    text, confidence = likely_part("ite(channel, colour_7)", places)
+    assert text == "ite(channel,"
+    assert confidence == pytest.approx(0.6)
+
+
+def test_a_suggestion_of_which_even_the_first_word_is_not_likely_is_nothing():
+    assert likely_part("ite(channel)", {"ite(channel)": 0.001}) == ("", 0.0)
 
 
 def test_the_place_with_the_same_next_line_is_believed():

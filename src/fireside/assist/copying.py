@@ -1,31 +1,30 @@
 """Complete a line without a model, by copying from the same file and its neighbours.
 
 Code repeats itself, near by and with other names. ``candidates`` gathers what could follow and what speaks for each, ``ranking`` says how
-likely each is. Here is decided what to say: the candidate that is worth most and parses (``syntax``), cut where it stops being likely, or
-nothing at all where even its first word is not likely. ``python -m benchmarks completion`` measures all of this.
+likely each is and what it is worth. Here is decided what to say: the candidate that is worth most and parses (``syntax``), cut where it
+stops being likely, or nothing at all where even its first word is not likely. ``python -m benchmarks completion`` measures all of this.
 
-Copying from the file as a baseline: Hellendoorn & Devanbu, "Are deep neural networks the best choice for modeling source code?"
-(FSE 2017), whose nested cache models this follows in spirit.
+Copying from the file as a baseline: Hellendoorn & Devanbu, "Are deep neural networks the best choice for modeling source code?" (FSE
+2017), whose nested cache models this follows in spirit.
 """
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from heapq import nlargest
+from operator import itemgetter
 from typing import Literal
 
 from fireside.assist.candidates import Candidate, candidates
-from fireside.assist.cursor import LONG_LINE, Cursor, cursor_between, in_common, indent_of
-from fireside.assist.ranking import likelihoods
+from fireside.assist.cursor import LONG_LINE, Cursor, cursor_between, indent_of
+from fireside.assist.ranking import judged
 from fireside.assist.syntax import Syntax
 from fireside.core.requests import Snippet
 
 # How likely the first word must be for anything to be said, and each further one, with all before it, to be said as well.
-LIKELY = 0.08
+LIKELY = 0.015
 # A candidate that does not parse gives way to the next, this often.
 TRIED = 3
-# An exact rest of a line is worth this many characters more than its own.
-EXACT = 30
-COMPARED = 12
 PROSE = ("markdown", "text", "rst", "restructuredtext")
 WORD = re.compile(r"\s*(?:\w+|[^\w\s])")
 
@@ -60,14 +59,14 @@ def suggest(
     if len(cursor.line) > LONG_LINE:
         return None
     found = candidates(cursor)
-    ranked = sorted(zip(likelihoods(cursor, found), found, strict=True), key=lambda pair: -pair[0])[:COMPARED]
-    likely = {one.text: likelihood for likelihood, one in ranked}
-    if not likely:
+    if not found:
         return None
-    by_worth = sorted((one for _, one in ranked), key=lambda one: -_worth(one.text, likely))[:TRIED]
+    likelihoods, worths = judged(cursor, found)
+    likely = {one.text: likelihood for likelihood, one in zip(likelihoods, found, strict=True)}
+    by_worth = [one for _, one in nlargest(TRIED, zip(worths, found, strict=True), key=itemgetter(0))]
     syntax = Syntax(prefix, suffix, language)
     best = next((one for one in by_worth if syntax.allows(one.text)), None)
-    text, confidence = _likely_part(best.text, likely) if best else ("", 0.0)
+    text, confidence = likely_part(best.text, likely) if best else ("", 0.0)
     if best is None or not text:
         return None
     if max_lines > 1 and text == best.text:
@@ -75,12 +74,7 @@ def suggest(
     return Suggestion(text, _source(cursor, best), round(min(confidence, 1.0), 3))
 
 
-def _worth(text: str, likely: Mapping[str, float]) -> float:
-    """Characters one would not have to type, on average, if ``text`` stood there."""
-    return EXACT * likely[text] + sum(likelihood * in_common(text, other) for other, likelihood in likely.items())
-
-
-def _likely_part(text: str, likely: Mapping[str, float]) -> tuple[str, float]:
+def likely_part(text: str, likely: Mapping[str, float]) -> tuple[str, float]:
     """The words ``text`` begins with while they are likely, and how likely they are together; "" where the first one is not."""
     said, confidence = "", 0.0
     for word in WORD.finditer(text):

@@ -1,6 +1,7 @@
 """The place in a text where something is to be completed, and the lines around it. Knows text only: no language, no candidates."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +14,7 @@ LONG_LINE = 2_000
 NEAR_LINES = 120
 SCOPE_LINES = 60
 NAME = re.compile(r"[^\W\d]\w*")
+PLAIN = re.compile(r"(?<![\w.])([^\W\d]\w*)(?![\w(])")
 NOT_BLANK = re.compile(r"\S")
 PARTIAL = re.compile(r"[^\W\d]\w*$")
 PROSE = re.compile(r"\s*(#|//|\*|--|/\*)|.*(\s#\s|\s//\s)")
@@ -65,16 +67,33 @@ class Cursor:
         return len(words) > 3 and sum(word.isalpha() for word in words) > 0.75 * len(words)
 
     @cached_property
-    def scope(self) -> frozenset[str]:
-        """Names in the lines around the cursor: back to where the enclosing definition begins, at most ``SCOPE_LINES``, and a few ahead."""
-        before = self.texts[: self.at].rsplit("\n", SCOPE_LINES)[-SCOPE_LINES:]
+    def here(self) -> str:
+        """The lines before the cursor's of the definition around it, at most ``SCOPE_LINES``."""
+        before = self.texts[: self.at].rsplit("\n", SCOPE_LINES)[-SCOPE_LINES:-1]
         begin = 0
-        for index in range(len(before) - 2, -1, -1):
+        for index in range(len(before) - 1, -1, -1):
             if HEAD.match(before[index]) and indent_of(before[index]) < max(self.indent, 1):
                 begin = index
                 break
+        return "".join(f"{line}\n" for line in before[begin:])
+
+    @cached_property
+    def plain_names(self) -> dict[str, int]:
+        """Names of the definition up to the cursor that follow no dot and are not called, the last first, each with how often."""
+        found = PLAIN.findall(self.here + self.line[: len(self.line) - len(self.partial)])
+        counts = Counter(found)
+        return {name: counts[name] for name in reversed(found)}
+
+    @cached_property
+    def latest(self) -> frozenset[str]:
+        """Names of the three lines before the cursor's and of its own."""
+        return frozenset(NAME.findall("\n".join(self.here.rsplit("\n", 4)[-4:]) + self.line))
+
+    @cached_property
+    def scope(self) -> frozenset[str]:
+        """Names in the lines around the cursor: of the definition around it, and a few lines ahead."""
         behind = self.texts[self.at + 1 : self.end].split("\n", 12)[:12]
-        return frozenset(NAME.findall("\n".join([*before[begin:], "", *behind])))
+        return frozenset(NAME.findall("\n".join([self.here + self.line, "", *behind])))
 
     def line_before(self, begin: int) -> tuple[str, int]:
         """The last line before the place ``begin`` that is not blank, stripped, and its indentation."""
