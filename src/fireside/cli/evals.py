@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 
 LABEL = 22
 LONGEST_LABEL = 34
-COLUMN = 34
+# Of a column of figures, at least; a longer figure makes it wider.
+COLUMN = 28
+GAP = 2
 
 
 class Evals(click.Group):
@@ -83,7 +86,9 @@ def run_suites(
     out: Path | None,
     as_json: bool,
 ) -> int:
-    """Measure with each SUITE; without one with fim-line, fim-syntax and latency.
+    """Measure with the suites that are named.
+
+    Without a SUITE: fim-line, fim-syntax and latency. fireside eval list tells what each is.
 
     Without a model fim-line and fim-syntax still measure what needs none: copying.
     """
@@ -116,7 +121,8 @@ def run_suites(
     else:
         for result in results:
             draw(result)
-        click.echo(f"\n{folder / PAGE}")
+        click.echo(f"\nwith plots: {folder / PAGE}")
+        click.echo(f"to compare with another: fireside eval compare {shlex.quote(str(folder))} OTHER")
     return 130 if results[-1].stopped else 0
 
 
@@ -133,7 +139,10 @@ def list_suites() -> None:
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--suite", metavar="SUITE", help="Only this one.")
 def show_results(path: Path, suite: str | None) -> None:
-    """Show the results at PATH: a results.json, or the folder it is in."""
+    """Show results again.
+
+    PATH is a results.json, or the folder it is in.
+    """
     from fireside.evals.report import read
 
     for result in _of_suite(read(path), suite, path):
@@ -146,7 +155,10 @@ def show_results(path: Path, suite: str | None) -> None:
 @click.option("--suite", metavar="SUITE", help="Only this one.")
 @click.option("--json", "as_json", is_flag=True, help="The comparison as JSON.")
 def compare_results(first: Path, second: Path, suite: str | None, as_json: bool) -> None:
-    """Compare two measurements over the same cases, case by case: is SECOND better than FIRST, or is it chance?"""
+    """Say whether one measurement is better than another.
+
+    Both must stand on the same cases. For each figure: what SECOND gains over FIRST, with its 95 % interval, and whether it may be chance.
+    """
     import msgspec
 
     from fireside.evals.compare import compare
@@ -226,32 +238,33 @@ def _of_suite(results: "Sequence[Result]", suite: str | None, path: Path) -> "li
 
 def draw(result: "Result") -> None:
     """One suite as a table; in a narrow terminal, one table for each who was measured."""
-    from fireside.evals.report import columns_of
+    from fireside.evals.report import cell, columns_of
 
     stopped = ", stopped" if result.stopped else ""
     click.secho(f"\n{result.suite}", bold=True, nl=False)
     click.echo(f"  {len(result.outcomes)} cases{stopped}, {result.seconds:,.1f} s, 95 % intervals")
     columns = columns_of(result)
-    fit = max(1, (shutil.get_terminal_size().columns - LABEL) // COLUMN)
+    width = max([COLUMN, *(len(cell(score)) + GAP for scores in columns.values() for score in scores)])
+    fit = max(1, (shutil.get_terminal_size().columns + GAP - LABEL) // width)
     names = list(columns)
     for begin in range(0, len(names), fit):
-        _draw_columns({name: columns[name] for name in names[begin : begin + fit]})
+        _draw_columns({name: columns[name] for name in names[begin : begin + fit]}, width)
     failed = [outcome for outcome in result.outcomes if outcome.failed]
     if failed:
         click.echo(f"{len(failed)} cases failed; the first: {failed[0].detail}", err=True)
     _draw_gate(result)
 
 
-def _draw_columns(columns: "dict[str, tuple[Score, ...]]") -> None:
+def _draw_columns(columns: "dict[str, tuple[Score, ...]]", width: int) -> None:
     from fireside.evals.report import cell
 
     names = dict.fromkeys(score.name for scores in columns.values() for score in scores)
     wide = min(LONGEST_LABEL, max(LABEL, *(len(name) + 2 for name in names), 0))
-    head = "".join(f"{_short(name, COLUMN - 2):<{COLUMN}}" for name in columns)
+    head = "".join(f"{_short(name, width - GAP):<{width}}" for name in columns)
     click.echo(" " * wide + head.rstrip())
     for name in names:
         cells = (next((score for score in scores if score.name == name), None) for scores in columns.values())
-        line = f"{_short(name, wide - 1):<{wide}}" + "".join(f"{cell(one):<{COLUMN}}" for one in cells)
+        line = f"{_short(name, wide - 1):<{wide}}" + "".join(f"{cell(one):<{width}}" for one in cells)
         click.echo(line.rstrip())
 
 

@@ -46,7 +46,10 @@ class Cards(Protocol):
 def compare_command(
     first: str, second: str, suites: tuple[str, ...], sources: tuple[str, ...], cases: int, seed: int, as_json: bool
 ) -> int:
-    """Measure two models on the same cases: is B better than A, or is it chance?"""
+    """Say whether model B is better than model A.
+
+    Both are measured on the same cases; the difference is told with its 95 % interval.
+    """
     import msgspec
 
     from fireside.cli.evals import draw_comparison
@@ -70,7 +73,10 @@ def compare_command(
 @click.argument("name")
 @click.option("--alias", default="complete", show_default=True, help="What it is to answer to.")
 def promote_command(name: str, alias: str) -> None:
-    """Let an alias mean NAME. An experiment that shares the alias is decided for it; rollback takes it back."""
+    """Let an alias (complete) mean NAME.
+
+    An experiment that shares the alias is decided for it; rollback takes it back.
+    """
     from fireside.gateway.experiments import adopt
 
     async def check() -> str:
@@ -98,7 +104,10 @@ def promote_command(name: str, alias: str) -> None:
     "--steps", type=click.IntRange(1, 100), default=1, show_default=True, help="How many decisions to take back."
 )
 def rollback_command(alias: str, steps: int) -> None:
-    """Let ALIAS (complete unless named) mean what it meant before. An experiment that shares it ends undecided."""
+    """Let ALIAS mean what it meant before.
+
+    ALIAS is complete unless another is named. An experiment that shares it ends undecided.
+    """
     from fireside.gateway.experiments import back
 
     for step in range(steps):
@@ -122,7 +131,10 @@ def rollback_command(alias: str, steps: int) -> None:
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def card_command(name: str, as_json: bool) -> None:
-    """Where a model of the store comes from, what it learnt from, and what it is worth: its model card, in Markdown."""
+    """Show a model's card: where it comes from.
+
+    What it learnt from and what it is worth, for a model of the store, in Markdown.
+    """
     import msgspec
 
     from fireside.models.modelcard import as_markdown

@@ -1,7 +1,6 @@
 """``fireside train``: your own model, a stage at a time or all at once. Draws plans, progress and results; the stages do the work."""
 
 import os
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,14 +18,14 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 STAGES: Mapping[str, str] = {
-    "collect": "Read repositories and packages into training data, secrets taken out.",
+    "collect": "Read repositories and packages, secrets taken out.",
     "prepare": "Make a tokenizer and packed tokens, with fill-in-the-middle.",
     "pretrain": "Train a small model from scratch.",
     "tune": "Train an adapter (LoRA, QLoRA) on a model that is there.",
-    "export": "Write the model or the adapter as GGUF, and prove that it answers the same.",
+    "export": "Write it as GGUF, and prove that it answers the same.",
     "quantize": "Make it smaller, and measure what that costs.",
     "eval": "Measure it on files it never saw, beside plain copying.",
-    "publish": "Put it into the store with its card, and give it a share of the requests.",
+    "publish": "Put it into the store, with its card and its share.",
 }
 EXTRA = "training needs more packages than the rest of Fireside"
 
@@ -100,7 +99,7 @@ for _name, _about in STAGES.items():
 @click.argument("recipe", required=False)
 @_options
 def run_recipe(recipe: str | None, smoke: bool, **options: Any) -> int:
-    """Do everything RECIPE says, stage by stage; what is done already is not done again."""
+    """Do all that RECIPE says; what is done is not done again."""
     if recipe is None and not smoke:
         raise Invalid("name a recipe", remedy="fireside train recipes lists Fireside's own")
     return _go(_recipe(recipe or "smoke", (), {}), None, smoke=smoke, **options)
@@ -119,7 +118,11 @@ def run_recipe(recipe: str | None, smoke: bool, **options: Any) -> int:
 )
 @_options
 def adapt_command(path: Path, base: str | None, name: str | None, minutes: float | None, **options: Any) -> int:
-    """Fit the completion model to the repository at PATH: a LoRA adapter, trained here, in use at the next completion."""
+    """Fit the completion model to one repository.
+
+    An adapter (LoRA) is learnt from the files at PATH, on this machine, and used for completions in PATH from then on. The repository is
+    only read; the run ends with the command that takes it back.
+    """
     from fireside.app.training import adaptation
 
     recipe = adaptation(
@@ -146,7 +149,10 @@ def recipes_command() -> None:
 @click.argument("work", metavar="WORK", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="The manifests as JSON.")
 def show_command(work: Path, as_json: bool) -> None:
-    """Show what a run has done so far: WORK is its folder, or its recipe's name."""
+    """Show what a run has done so far.
+
+    WORK is its folder, or its recipe's name.
+    """
     import msgspec
 
     from fireside.app.training import work_folder
@@ -169,7 +175,10 @@ def show_command(work: Path, as_json: bool) -> None:
 @click.option("--strict", is_flag=True, help="Exit with 1 when a key is not supported.")
 @click.pass_context
 def import_command(ctx: click.Context, file: Path, strict: bool) -> None:
-    """Read an Axolotl YAML file and write the recipe it makes; what is not supported is listed."""
+    """Turn an Axolotl YAML file into a recipe.
+
+    The recipe goes to standard output; every key it cannot hold is listed.
+    """
     from fireside.training.tune.axolotl import imported
 
     found = imported(file)
@@ -224,10 +233,10 @@ def _go(
         recipe, only=only, work=work, smoke=smoke, environ=os.environ, flags=here().flags, root=here().root
     )
     hardware = look(pipeline.work)
-    if dry_run:
-        return _print_plans(pipeline, pipeline.plans(hardware), hardware, as_json=as_json)
-    pipeline.check(hardware)
     try:
+        if dry_run:
+            return _print_plans(pipeline, pipeline.plans(hardware), hardware, as_json=as_json)
+        pipeline.check(hardware)
         done = _run(pipeline, as_json=as_json)
     except ModuleNotFoundError as error:
         raise Invalid(f"{EXTRA}: {error.name} is not installed", remedy="pip install 'fireside[train]'") from error
@@ -305,20 +314,14 @@ def _told(plan: "Plan") -> dict[str, object]:
 
 
 def _print_manifest(manifest: "Manifest", *, fresh: bool) -> None:
-    """A stage on one line, as far as the terminal is wide."""
-    facts = "  ".join(
-        f"{key} {_figure(value)}"
-        for key, value in manifest.facts.items()
-        if isinstance(value, int | float | str) and value != ""
-    )
+    """A stage: its name and how long it took, and what came of it."""
+    from fireside.cli.training_progress import in_figures
+
     when = _duration(manifest.seconds) if fresh else "done before"
-    width = shutil.get_terminal_size((10_000, 24)).columns if os.isatty(1) else 10_000
-    line = f"{manifest.stage} ({when})  {facts}"
-    click.echo(line if len(line) <= width else line[: width - 1] + "…")
-
-
-def _figure(value: float | str) -> str:
-    return value if isinstance(value, str) else f"{value:.4g}" if isinstance(value, float) else f"{value:,}"
+    first, *rest = in_figures(manifest.stage, manifest.facts)
+    click.echo(f"{click.style(manifest.stage, bold=True)} ({when})  {first}".rstrip())
+    for line in rest:
+        click.echo(f"  {line}")
 
 
 def _duration(seconds: float) -> str:
