@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from fireside.app.training import build_pipeline
+from fireside.core.errors import Invalid
 from fireside.training.recipe import made
-from fireside.training.stages import Manifest, Step, manifest_of
+from fireside.training.stages import Hardware, Manifest, Step, manifest_of
 from support.tiny import tiny_gguf
 
 ROOT = Path(__file__).parents[2]
@@ -47,3 +48,21 @@ def _done(work: Path, stage: str) -> None:
         stage=stage, fingerprint="x", facts={}, files={}, seed=7, seconds=0, finished=0, versions={}, settings={}
     )
     (work / f"{stage}.json").write_bytes(msgspec.json.encode(told))
+
+
+@pytest.mark.parametrize(
+    ("table", "told"), [({"suites": ["fim-lien"]}, "fim-lien"), ({"sources": ["/not/here"]}, "/not/here is no folder")]
+)
+def test_what_cannot_be_measured_is_refused_before_the_first_stage(
+    tmp_path: Path, table: dict[str, list[str]], told: str
+) -> None:
+    tables = {"name": "refused", "collect": {"repositories": [str(ROOT)]}, "eval": table}
+    hardware = Hardware(cores=1, memory=8 << 30, disk=8 << 30)
+    with pytest.raises(Invalid, match=told):
+        build_pipeline(
+            made(tables, "a test"),
+            work=tmp_path / "work",
+            environ={"FIRESIDE_HOME": str(tmp_path / "home")},
+            flags={},
+        ).check(hardware)
+    assert not (tmp_path / "work").exists()

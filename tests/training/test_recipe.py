@@ -81,3 +81,17 @@ def test_single_values_are_changed_as_toml_or_as_text():
         changed(found, {"tune.rnak": "4"})
     with pytest.raises(Invalid, match="rank"):
         changed(found, {"tune.rank.deep": "4"})
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        ("pretrain.minutes", "inf"),
+        ("pretrain.minutes", "1e400"),
+        ("pretrain.batch", "99999999999999999999"),
+        ("seed", "1" * 30),
+    ],
+)
+def test_a_number_no_run_can_have_is_told_before_anything_begins(key: str, text: str):
+    with pytest.raises(Invalid, match=f"{key} is a number without measure"):
+        changed(made({"pretrain": {}}, "test"), {key: text})

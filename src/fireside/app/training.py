@@ -151,7 +151,6 @@ class _Judge:
         folder: Path,
         report: Report,
     ) -> Facts:
-        check(suites)
         settings = CaseSettings(sources=tuple(str(source) for source in sources), cases=cases, seed=seed)
 
         def tell(step: Progress) -> None:
@@ -239,6 +238,7 @@ def _quantize(recipe: Recipe, house: House) -> Stage:
 
 def _eval(recipe: Recipe, house: House) -> Stage:
     assert recipe.eval is not None
+    check(recipe.eval.suites)  # before a night of training, not after it
     return Eval(recipe.eval, _Judge(house))
 
 

@@ -26,7 +26,7 @@ class EvalSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     measured, else the first that was made.
     """
 
-    suites: tuple[str, ...] = ("fim-line",)
+    suites: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)] = ("fim-line",)
     sources: tuple[str, ...] = ()
     cases: Annotated[int, msgspec.Meta(ge=1)] = 300
     against: str = ""
@@ -66,16 +66,21 @@ class Eval:
 
     def plan(self, desk: Desk, hardware: Hardware) -> Plan:
         cases = self._cases(desk)
+        missing = tuple(_no_folder(folder) for folder in self._sources() if not folder.is_dir())
         return Plan(
-            "eval", seconds=0.5 * cases * len(self.settings.suites), memory=600 << 20, notes=(f"{cases} cases a suite",)
+            "eval",
+            seconds=0.5 * cases * len(self.settings.suites),
+            memory=600 << 20,
+            notes=(f"{cases} cases a suite",),
+            refusals=missing,
         )
 
     def run(self, desk: Desk) -> Facts:
         model, adapter = self._measured(desk)
-        folders = tuple(Path(one).expanduser() for one in self.settings.sources) or (self._held_out(desk),)
+        folders = self._sources() or (self._held_out(desk),)
         for folder in folders:
             if not folder.is_dir():
-                raise Invalid(f"{folder} is no folder", remedy="name folders of source files in eval.sources")
+                raise _no_folder(folder)
 
         def tell(step: Step) -> None:
             desk.step(step.done, step.total, step.unit, step.note)
@@ -91,6 +96,9 @@ class Eval:
             folder=desk.folder,
             report=tell,
         )
+
+    def _sources(self) -> tuple[Path, ...]:
+        return tuple(Path(one).expanduser() for one in self.settings.sources)
 
     def _cases(self, desk: Desk) -> int:
         return min(self.settings.cases, SMOKE_CASES) if desk.smoke else self.settings.cases
@@ -124,3 +132,7 @@ class Eval:
                 "none of the collected files was kept from training", remedy="collect more, or name eval.sources"
             )
         return place
+
+
+def _no_folder(folder: Path) -> Invalid:
+    return Invalid(f"{folder} is no folder", remedy="name folders of source files in eval.sources")

@@ -3,6 +3,7 @@
 import tomllib
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
+from math import isfinite
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
@@ -83,6 +84,8 @@ def made(table: Mapping[str, Any], source: str) -> Recipe:
         raise Invalid(
             f"{source}: unknown {keys} {', '.join(unknown)}", remedy="take them out; docs/training.md lists the keys"
         )
+    for key in _boundless(table, ""):
+        raise Invalid(f"{source}: {key} is a number without measure", remedy="give it a size that a run can have")
     try:
         return msgspec.convert(table, Recipe)
     except msgspec.ValidationError as error:
@@ -122,6 +125,15 @@ def _unknown(shape: type[msgspec.Struct], table: Mapping[str, Any], before: str)
             inner = _struct(shapes[key])
             if inner is not None:
                 yield from _unknown(inner, value, f"{before}{key}.")
+
+
+def _boundless(value: object, at: str) -> Iterator[str]:
+    """Where numbers stand that no run can have and no manifest can hold: infinite, or an integer of more than 63 bits."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _boundless(inner, f"{at}.{key}" if at else str(key))
+    elif (isinstance(value, float) and not isfinite(value)) or (isinstance(value, int) and abs(value) >= 1 << 63):
+        yield at
 
 
 def _struct(hint: Any) -> type[msgspec.Struct] | None:
