@@ -162,3 +162,10 @@ def test_a_suite_that_does_not_exist_is_refused_before_anything_is_measured(hous
     code, _, err = house.run("compare", "one", "two", "--suite", "nothing")
     assert code == 1
     assert "there is no suite 'nothing'" in err
+
+
+def test_a_second_model_that_is_not_there_is_told_before_the_first_is_measured(house):
+    code, _, err = house.run("compare", "one", "nope", "--cases", "2")
+    assert code == 1
+    assert "there is no model nope" in err
+    assert "one:" not in err

@@ -201,17 +201,24 @@ async def check_choice(gateway: Cards, alias: str, model: str) -> str:
 
 
 def compared(first: str, second: str, suites: tuple[str, ...], settings: "CaseSettings") -> "list[Comparison]":
-    """Both models on the same cases, one after the other. Raises what a model that is not there raises."""
+    """Both models on the same cases, one after the other. Raises ``ModelNotFound``, before anything is measured, for one not there."""
     from fireside.app.evaluation import Wanted, measure_suites
     from fireside.app.evaluation import opened as bench_opened
     from fireside.cli.training_progress import stage_progress
     from fireside.evals.compare import compare
     from fireside.training.stages import Step
 
+    async def looked_up(model: str) -> None:
+        async with bench_opened(Wanted(model=model), root=here().root, flags=here().flags) as bench:
+            for name in suites:
+                await bench.subject(name)
+
     async def measured(model: str, tell: "Callable[[Progress], None]") -> "list[Result]":
         async with bench_opened(Wanted(model=model), root=here().root, flags=here().flags) as bench:
             return await measure_suites(bench, suites, settings, parallel=1, report=tell)
 
+    for model in (first, second):
+        run(looked_up(model))
     found = []
     with stage_progress() as show:
         for model in (first, second):
