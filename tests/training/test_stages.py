@@ -149,3 +149,10 @@ def test_nothing_begins_that_cannot_fit(tmp_path: Path):
     with pytest.raises(Invalid, match="no GPU"):
         Pipeline([never], tmp_path / "work").check(HERE)
     assert not (tmp_path / "work").exists()
+
+
+def test_a_file_is_no_place_for_a_run(tmp_path: Path):
+    (tmp_path / "night").write_text("mine")
+    with pytest.raises(Invalid, match="night is a file, no folder"), claimed(tmp_path / "night"):
+        pass
+    assert (tmp_path / "night").read_text() == "mine"

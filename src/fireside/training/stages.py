@@ -178,6 +178,8 @@ def claimed(work: Path) -> Iterator[None]:
     """The run's folder, made and held: two runs at a time would write each other's files. Raises ``Invalid`` when it is taken."""
     from filelock import FileLock, Timeout
 
+    if work.exists() and not work.is_dir():
+        raise Invalid(f"{work} is a file, no folder", remedy="name a folder: --work DIR")
     with disk_errors("making the run's folder"):
         work.mkdir(parents=True, exist_ok=True)
         lock = FileLock(work / ".lock")

@@ -1,6 +1,5 @@
 """The trained model as transformers reads it: config.json, model.safetensors and the tokenizer's files. Knows nothing of training."""
 
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ import msgspec
 from fireside.models.disk import write_atomically
 from fireside.training.prepare import packed, tokenizer
 from fireside.training.pretrain.decoder import Shape
+from fireside.training.weights_file import save_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,13 +19,10 @@ if TYPE_CHECKING:
 def save(folder: Path, shape: Shape, weights: "Mapping[str, Tensor]", prepared: Path, kind: str) -> None:
     """Write the model; config.json comes last, so that a folder that has one is whole. ``kind``: float32 or bfloat16."""
     import torch
-    from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
     made = {name: weight.detach().cpu().to(getattr(torch, kind)).contiguous() for name, weight in weights.items()}
-    part = folder / "model.safetensors.part"
-    save_file(made, str(part), metadata={"format": "pt"})
-    os.replace(part, folder / "model.safetensors")
+    save_weights(made, folder / "model.safetensors")
     for place in sorted((prepared / "tokenizer").iterdir()):
         if place.is_file():
             shutil.copyfile(place, folder / place.name)

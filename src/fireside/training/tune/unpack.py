@@ -15,6 +15,7 @@ import orjson
 
 from fireside.core.errors import Invalid
 from fireside.models.gguf import Header, read_header
+from fireside.training.weights_file import save_weights
 
 if TYPE_CHECKING:
     import numpy
@@ -101,7 +102,6 @@ def configuration(header: Header, *, half: bool = False) -> dict[str, Any]:
 
 def _write_weights(header: Header, folder: Path, *, half: bool, progress: Callable[[int, int], None]) -> None:
     """Safetensors of at most ``SHARD`` bytes (one tensor more at most), and their index where there are several."""
-    from safetensors.torch import save_file
 
     places: dict[str, str] = {}
     held: dict[str, Any] = {}
@@ -112,7 +112,7 @@ def _write_weights(header: Header, folder: Path, *, half: bool, progress: Callab
         nonlocal held, size, number
         number += 1
         name = f"model-{number:05d}.safetensors"
-        save_file(held, folder / name, metadata={"format": "pt"})
+        save_weights(held, folder / name)
         places.update(dict.fromkeys(held, name))
         held, size = {}, 0
 
