@@ -64,7 +64,7 @@ test-hf: hf
 	@$(BIN)/python -m pytest -m "hf and not ray"
 
 test-train: train
-	@$(BIN)/python -m pytest -n auto -m "train and not ray"
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "train and not ray"
 
 test-extras: extras train
 	@$(BIN)/python -m pytest -m "chroma or ray"
