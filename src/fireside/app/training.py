@@ -122,7 +122,7 @@ def _base(named: str | None, environ: Mapping[str, str], flags: Mapping[str, obj
             return stored.path
     raise ModelNotFound(
         "there is no model here that fills in code, so there is nothing to adapt",
-        remedy="name one: fireside train adapt --base MODEL; or train one: fireside train run completion-tiny",
+        remedy="take one in: fireside models add MODEL.gguf; or name one: fireside train adapt --base GGUF_OR_FOLDER",
     )
 
 

@@ -200,6 +200,8 @@ def test_an_adapter_over_a_base_of_the_run_brings_it_along(house: House, tmp_pat
 
 def test_the_plan_says_what_it_will_be_called(house: House):
     plan = house.stage(share=0.25).plan(Desk(house.work, "publish"), look(house.work))
-    assert plan.notes == ("becomes own:1", "25% of the requests for complete go to it")
+    assert plan.notes == ("becomes own:1", "25 % of the requests for complete go to it")
+    fitted = house.stage(share=0, repository="/code").plan(Desk(house.work, "publish"), look(house.work))
+    assert fitted.notes[1] == "completes in /code, unless it learnt nothing there"
     refused = house.stage(name="a:b").plan(Desk(house.work, "publish"), look(house.work))
     assert "has a colon" in refused.refusals[0].message

@@ -81,11 +81,11 @@ class Publish:
         except FiresideError as error:
             return Plan(self.name, refusals=(error,))
         size = sum(path.stat().st_size for path in (files.model, files.adapter) if path) if files else 0
-        way = (
-            f"{settings.share:.0%} of the requests for {settings.alias} go to it"
-            if settings.share
-            else "only registered"
-        )
+        way = "only registered"
+        if settings.repository:
+            way = f"completes in {settings.repository}, unless it learnt nothing there"
+        elif settings.share:
+            way = f"{100 * settings.share:.0f} % of the requests for {settings.alias} go to it"
         refusals = (
             (OutOfResources(f"the store needs {in_words(size)}", remedy="fireside models rm NAME"),)
             if size + SPARE > hardware.disk
