@@ -222,6 +222,8 @@ async def _measured(fireside: Fireside, wanted: Wanted) -> str:
     if not cards:
         health = (await fireside.gateway.health()).get(MEASURED)
         told = health.detail if health is not None else ""
+        if wanted.file is not None:
+            raise Invalid(told or f"{wanted.file} cannot be run", remedy="name another GGUF file")
         raise Invalid(
             f"no model answers there{': ' + told if told else ''}", remedy="check the URL; name a model: --model NAME"
         )

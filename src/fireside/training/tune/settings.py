@@ -8,7 +8,7 @@ Backend = Literal["peft", "unsloth"]
 Launch = Literal["one", "accelerate", "ray"]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Positive = Annotated[float, msgspec.Meta(gt=0)]
-Count = Annotated[int, msgspec.Meta(ge=1)]
+Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 
 
