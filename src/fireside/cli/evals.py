@@ -108,9 +108,9 @@ def run_suites(
         raise Invalid(
             "--ray needs --url: every machine of the cluster must reach the model", remedy="add --url URL of the model"
         )
-    for folder in sources:
-        if not Path(folder).expanduser().exists():
-            raise Invalid(f"there is no {folder}", remedy="name a folder that is there: --from DIR")
+    for source in sources:
+        if not Path(source).expanduser().exists():
+            raise Invalid(f"{source} does not exist", remedy="name a folder that is there: --from DIR")
     settings = CaseSettings(sources=sources or (str(_project()),), cases=cases, seed=seed)
     options = {"pass-at-k": {"samples": samples, "tasks": tasks}}
     wanted = Wanted(model, url, file, adapter)
