@@ -34,7 +34,7 @@ def test_what_parses_stays_whole(language: str):
     assert longest_that_parses(prefix, text, suffix, language) == text
 
 
-@pytest.mark.parametrize("language", HEADS.keys() - {"bash"})
+@pytest.mark.parametrize("language", sorted(HEADS.keys() - {"bash"}))
 def test_a_bracket_too_many_is_cut_off(language: str):
     prefix, text, suffix = HEADS[language]
     kept = longest_that_parses(prefix, text + "))]", suffix, language)
