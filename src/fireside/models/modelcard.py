@@ -124,7 +124,10 @@ def _section(title: str, lines: Iterator[str]) -> str:
 
 
 def _plain(value: float | str | bool) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else f"{value:,}" if type(value) is int else str(value)
+    if isinstance(value, bool | str):
+        return str(value)
+    # A whole number comes back from JSON as one with a point.
+    return f"{int(value):,}" if float(value).is_integer() else f"{value:.4g}"
 
 
 def _word(text: str) -> str:
