@@ -118,13 +118,24 @@ def run_section(section: Section, client: str | None, folder: Path, *, script: S
         target.write_text(text, encoding="utf-8")
     environ = {
         "HOME": str(home), "LANG": "C.UTF-8", "TERM": "xterm", "DO_NOT_TRACK": "1",
-        "PATH": os.pathsep.join([*map(str, programs), os.path.dirname(sys.executable), "/usr/local/bin", "/usr/bin", "/bin"]),
+        "PATH": os.pathsep.join([*map(str, programs), os.path.dirname(sys.executable), str(_system(folder))]),
     }  # fmt: skip
     with serving(folder, script) as (pid, log):
         status, said = _run([*joining(pid), *_command(section)], environ, project)
     found = project / FILE
     written = found.read_text(encoding="utf-8") if found.is_file() else None
     return Turn(status, written, said, log.read_text(errors="replace"), _requests(folder))
+
+
+def _system(folder: Path) -> Path:
+    """The system's programs but for bubblewrap: Codex takes it before its own, and fails with the one that Debian 12 has."""
+    place = folder / "system"
+    place.mkdir(parents=True, exist_ok=True)
+    for origin in (Path("/usr/local/bin"), Path("/usr/bin"), Path("/bin")):
+        for program in origin.iterdir():
+            if program.name != "bwrap" and not (place / program.name).is_symlink():
+                (place / program.name).symlink_to(program)
+    return place
 
 
 @contextmanager
